@@ -1,0 +1,1 @@
+"""Carry one approved scheduling decision into an external system, at most once."""

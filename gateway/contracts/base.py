@@ -1,0 +1,50 @@
+"""The frozen model every contract is made of, and the two scalar types they share.
+
+Owns: strictness (unknown fields, coercion and naive instants are refused) and canonical bytes.
+Refuses: anything a reader in another language could read differently.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Self
+
+import rfc8785
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
+
+from gateway.contracts.canonical import digest, parse_json
+
+
+def _utc_only(value: datetime) -> datetime:
+    if value.utcoffset() != timedelta(0):
+        raise ValueError("an instant must be given in UTC, as 2026-01-31T09:00:00Z")
+    return value.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_utc_only)]
+"""A moment in UTC; naive and zoned times are refused (RFC 3339 with `Z`)."""
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*$", max_length=40)]
+"""A configured name (adapter, dialect, policy); never data about a person."""
+
+
+class Model(BaseModel):
+    """An immutable value; equal content gives equal canonical bytes (RFC 8785)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Self:
+        """Read one JSON document; raises `MalformedInput` (not JSON) or `InvalidInput` (wrong content)."""
+        return parse_json(cls, text)
+
+    def plain(self) -> dict[str, Any]:
+        """JSON-ready content; absent and null are the same thing."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def canonical(self) -> bytes:
+        return rfc8785.dumps(self.plain())
+
+    def digest(self, domain: str) -> str:
+        """SHA-256 of the canonical bytes under a domain tag, as 64 hexadecimal digits."""
+        return digest(domain, self.canonical())

@@ -1,0 +1,86 @@
+"""Reading JSON without surprises, and digests that cannot be taken for one another.
+
+Owns: the limits of any JSON document that enters the gateway (64 KiB, no duplicate member,
+no NaN, bounded depth) and the domain tag of every SHA-256 digest.
+Sources: RFC 8785 (canonical form), RFC 8259 §4 (duplicate names), C-40 (what kind of error bad input is).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+from pydantic import StringConstraints, ValidationError
+
+from gateway.errors import InvalidInput, MalformedInput
+
+if TYPE_CHECKING:
+    from gateway.contracts.base import Model
+
+MAX_DOCUMENT_BYTES = 64 * 1024
+MAX_DEPTH = 16
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 as 64 lower-case hexadecimal digits."""
+
+Parsed = TypeVar("Parsed", bound="Model")
+
+
+def digest(domain: str, content: bytes) -> str:
+    """SHA-256 over `gateway/<domain>`, a zero byte, and the content."""
+    return hashlib.sha256(b"gateway/" + domain.encode() + b"\x00" + content).hexdigest()
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise MalformedInput(f"{name} is not JSON (RFC 8259 has no such number)")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedInput("a member name appears twice in one object; state each once")
+    return members
+
+
+def _depth(value: Any, level: int = 0) -> int:
+    if level > MAX_DEPTH:
+        raise MalformedInput(f"nested deeper than {MAX_DEPTH} levels")
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return max((_depth(child, level + 1) for child in children), default=level)
+
+
+def load_json(text: str | bytes) -> Any:
+    """Decode one bounded JSON document; raises `MalformedInput` naming what to fix, never the content."""
+    raw = text.encode() if isinstance(text, str) else text
+    if len(raw) > MAX_DOCUMENT_BYTES:
+        raise MalformedInput(f"document is {len(raw)} bytes; the limit is {MAX_DOCUMENT_BYTES}")
+    try:
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        raise MalformedInput("document is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise MalformedInput(f"not JSON: line {error.lineno}, column {error.colno}") from None
+    except (RecursionError, ValueError) as error:
+        raise MalformedInput("not JSON within the gateway's bounds") from error
+    _depth(value)
+    return value
+
+
+def parse_json(model: type[Parsed], text: str | bytes) -> Parsed:
+    """Decode and validate; raises `MalformedInput` or `InvalidInput`. Errors name fields, never values."""
+    load_json(text)
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise InvalidInput(model.__name__, fields_at_fault(error)) from None
+
+
+def fields_at_fault(error: ValidationError) -> tuple[tuple[str, str], ...]:
+    """(field, kind of fault) pairs; unknown field names may hold data and are not repeated."""
+    faults = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        unknown = fault["type"] == "extra_forbidden"
+        path = ".".join(str(part) for part in (fault["loc"][:-1] if unknown else fault["loc"]))
+        faults.append((path or "document", fault["type"]))
+    return tuple(faults[:20])

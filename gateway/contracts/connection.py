@@ -1,0 +1,81 @@
+"""One practice's sealed entry for one external system."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, StringConstraints, model_validator
+
+from gateway.contracts.base import Model, Slug
+from gateway.contracts.proposal import Zone
+from gateway.contracts.references import ConnectionId, PracticeId
+
+Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?:[0-9]{1,5}$")]
+"""`name:port`, lower case; the port is always stated."""
+
+Setting = str | int | bool
+
+
+class Network(StrEnum):
+    """Where the system may live. `private` is shown in the governance record."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+
+
+class Scheme(StrEnum):
+    """How the boundary attaches a credential to each request."""
+
+    NONE = "none"
+    BASIC = "basic"
+    BEARER = "bearer"
+
+
+class CredentialUse(Model):
+    """Which credential to attach, and how. The name is looked up by a plugin; the secret is never here."""
+
+    scheme: Scheme
+    name: Slug | None = None
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if (self.scheme is Scheme.NONE) != (self.name is None):
+            raise ValueError("every scheme but 'none' names a credential")
+        return self
+
+
+class Limits(Model):
+    """Bounds on this connection's traffic. Rates count requests over all gateway processes."""
+
+    requests_per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    request_seconds: Annotated[int, Field(ge=1, le=120)] = 10
+    commit_seconds: Annotated[int, Field(ge=1, le=300)] = 20
+    reply_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 1024 * 1024
+
+
+class Connection(Model):
+    """Adapter, address, network, zone, limits and vendor flags. Secrets by name only (C-05)."""
+
+    connection_id: ConnectionId
+    practice: PracticeId
+    adapter: Slug
+    dialect: Slug = "standard"
+    base_url: Annotated[str, StringConstraints(max_length=500)]
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1, max_length=8)]
+    network: Network = Network.PUBLIC
+    zone: Zone
+    credential: CredentialUse = CredentialUse(scheme=Scheme.NONE)
+    limits: Limits = Limits()
+    settings: Annotated[dict[Slug, Setting], Field(max_length=32)] = {}
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        address = urlsplit(self.base_url)
+        if address.scheme not in ("http", "https") or not address.hostname or address.username:
+            raise ValueError("base_url must be http(s)://host[:port]/path without credentials")
+        port = address.port or (443 if address.scheme == "https" else 80)
+        if f"{address.hostname}:{port}" not in self.hosts:
+            raise ValueError("hosts must list the base_url's own host and port")
+        return self

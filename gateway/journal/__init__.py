@@ -1,0 +1,215 @@
+"""The journal: the one store of attempts, events, proposals, decisions and holds.
+
+Owns: the contract that both databases fulfil. One `append` is one durable transaction and, returned,
+one acknowledgement (I6). Unique keys in the schema hold I1 even where the code above is wrong.
+Refuses: to answer for anything it could not make durable. `JournalUnavailable` means that nothing was
+recorded; `JournalFailed` that a write to disk failed and the process must stop dispatching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from gateway.contracts.chain import Link, Record, RecordKind
+from gateway.contracts.outcome import Outcome
+from gateway.contracts.proposal import Operation, Proposal
+from gateway.contracts.references import (
+    AttemptId,
+    ConnectionId,
+    DecisionId,
+    OwnerId,
+    PracticeId,
+    ProposalId,
+    TriggerId,
+)
+from gateway.contracts.statements import Finding, Purpose
+from gateway.contracts.words import Effect, Hold, State
+from gateway.lifecycle import Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What an attempt is about. References are None where the trigger did not carry them believably.
+
+    `trigger_digest` is the SHA-256 of the trigger's bytes, or None for a trigger that reserves no key
+    (unsigned, or a collision): strangers cannot use up a caller's key.
+    """
+
+    purpose: Purpose
+    trigger: TriggerId | None = None
+    trigger_digest: str | None = None
+    practice: PracticeId | None = None
+    proposal: ProposalId | None = None
+    proposal_digest: str | None = None
+    connection: ConnectionId | None = None
+    operation: Operation | None = None
+    approval: DecisionId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What the intent append reserves, all or nothing."""
+
+    attempt_key: str
+    siblings: tuple[str, ...]
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """One atomic write: the attempt's pending links and everything that goes with them.
+
+    `attempt.stored` 0 makes the row and reserves the trigger's key; otherwise the stored row must still
+    be unfinished at that sequence number. `outcome` is set when the attempt ends or pauses; `hold` then
+    says what becomes of hold and siblings. A resume reserves its own trigger (`resume`).
+    """
+
+    attempt: Attempt
+    header: Header
+    intent: Intent | None = None
+    outcome: Outcome | None = None
+    hold: Hold = Hold.NONE
+    resume: tuple[TriggerId, str] | None = None
+
+
+class Admission(StrEnum):
+    """What became of an append. All but ADMITTED wrote nothing."""
+
+    ADMITTED = "admitted"
+    KEY_TAKEN = "key-taken"
+    KEY_COLLISION = "key-collision"
+    STOPPED = "stopped"
+    EXECUTED = "executed"
+    FROZEN = "frozen"
+    RELATED = "related"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """`holder` is the attempt that already has the key, for KEY_TAKEN (same bytes or same attempt key)."""
+
+    admission: Admission
+    holder: AttemptId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalFile:
+    """Everything recorded about one proposal, read in one consistent look.
+
+    `hold_effect` is the effect of the attempt that holds the proposal (None while in flight);
+    `held_by` is None where nothing holds it. `records` are in chain order.
+    """
+
+    proposal: Proposal
+    records: tuple[Record, ...]
+    stopped: bool
+    withdrawn: bool
+    held_by: AttemptId | None
+    hold_effect: Effect | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFile:
+    """Everything recorded about one attempt. `outcome` is None while it is in flight; for a paused
+    attempt it is the pause's own answer. Resolution and latest observation are already in `outcome`."""
+
+    attempt: AttemptId
+    header: Header
+    state: State
+    links: tuple[Link, ...]
+    outcome: Outcome | None
+    owner: OwnerId | None
+    deadline: datetime | None
+    resolution: Finding | None
+
+
+class Journal(Protocol):
+    """Both databases fulfil this contract; `tests/unit/journal` runs one suite over both."""
+
+    @property
+    def owner(self) -> OwnerId:
+        """This process, whose death is visible to others by its lock (I11)."""
+        ...
+
+    async def ready(self) -> None:
+        """Prove, now, that an append would be acknowledged; raises `JournalUnavailable` (GATE-28)."""
+        ...
+
+    async def append(self, entry: Append) -> Appended:
+        """One durable write, or nothing. Concurrent appends may share one barrier."""
+        ...
+
+    async def record(
+        self,
+        practice: PracticeId,
+        proposal: ProposalId,
+        kind: RecordKind,
+        reference: str,
+        body: str,
+        *,
+        attempt: AttemptId | None = None,
+        expected_head: str | None = None,
+    ) -> Record:
+        """Chain one more statement to a proposal, durably. The same reference and body again returns the
+        existing record; the same reference with another body raises `Conflict`. The first record of a
+        proposal is its first revision; any other kind before it raises `NotFound`. With `expected_head`,
+        a chain that has moved on raises `Conflict`. `attempt` is given for an observation.
+
+        `stopped` and `withdrawn` of a proposal hold for statements later than its latest revision."""
+        ...
+
+    async def resolve(
+        self,
+        attempt: AttemptId,
+        reference: str,
+        body: str,
+        finding: Finding,
+    ) -> Record:
+        """Chain a resolution and change the holds in one write. The first resolution of an attempt wins:
+        another raises `Conflict`; an attempt whose outcome is known raises `Conflict` too."""
+        ...
+
+    async def proposal(self, practice: PracticeId, proposal: ProposalId) -> ProposalFile | None: ...
+
+    async def proposals(self, limit: int = 100) -> Sequence[ProposalFile]:
+        """The newest first."""
+        ...
+
+    async def stopped(self, practice: PracticeId, proposal: ProposalId) -> bool: ...
+
+    async def trigger(self, trigger: TriggerId) -> tuple[str, AttemptId] | None:
+        """(digest of its bytes, attempt) of a trigger id that is taken."""
+        ...
+
+    async def attempt(self, attempt: AttemptId) -> AttemptFile | None: ...
+
+    async def attempts(
+        self, *, proposal: ProposalId | None = None, unresolved: bool = False, limit: int = 100
+    ) -> Sequence[AttemptFile]:
+        """The newest first; `unresolved` are those whose effect is UNKNOWN and unresolved."""
+        ...
+
+    async def orphans(self) -> Sequence[AttemptFile]:
+        """Attempts in flight whose owner is dead: an intent without an outcome."""
+        ...
+
+    async def suspend(self, connection: ConnectionId, suspended: bool) -> None: ...
+
+    async def suspended(self, connection: ConnectionId) -> bool: ...
+
+    async def reserve(self, connection: ConnectionId, requests: int, per_minute: int, now: datetime) -> datetime | None:
+        """Take `requests` from the connection's current minute, over all processes; None, or the instant
+        from which it may be tried again. Costs no durable barrier."""
+        ...
+
+    def sibling_digest(self, *parts: str) -> str:
+        """HMAC-SHA-256 under this journal's own key: siblings' inputs could be guessed, so the key is
+        never in the journal."""
+        ...
+
+    async def aclose(self) -> None: ...
