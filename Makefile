@@ -1,0 +1,78 @@
+# The whole vocabulary of development. Everything runs in .venv, made here from hash-locked requirements.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+BREAKS ?=
+THRESHOLD ?= 95
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test pytest lint format types imports check requirements breaks bench lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/demo.stamp ## set up, then book, reschedule and cancel against a real calendar server
+	$(BIN)/gateway demo
+
+test: check pytest ## set up, then everything that must hold: lint, types, import rules, tests
+
+pytest: $(VENV)/dev.stamp ## the tests alone
+	$(BIN)/python -m pytest -q
+
+check: lint types imports ## everything but the tests
+
+lint: $(VENV)/dev.stamp ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/dev.stamp ## let ruff mend and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/dev.stamp ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(VENV)/dev.stamp ## import rules: who may know whom
+	$(BIN)/lint-imports --no-logo
+
+requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalogue they hold (THRESHOLD=95)
+	$(BIN)/python -m conformance.catalogue.coverage --threshold $(THRESHOLD)
+
+breaks: $(VENV)/dev.stamp ## replay the recorded one-line breaks; each must be noticed (BREAKS="STATE-03 …")
+	$(BIN)/python -m conformance.catalogue.breaks $(BREAKS)
+
+bench: $(VENV)/dev.stamp ## measure the hot path, if a benchmark is there
+	@test -d benchmarks || { echo "make bench: there is no benchmarks/ yet" >&2; exit 1; }
+	$(BIN)/python -m benchmarks
+
+lock: ## make the locks again from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --all-extras $(LOCK) -o requirements/dev.txt
+	uv pip compile pyproject.toml --extra demo --extra build $(LOCK) -c requirements/dev.txt -o requirements/demo.txt
+
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find gateway adapters conformance tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The development lock holds all that the demo needs, so its stamp stands for both.
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(INSTALL) --require-hashes -r requirements/dev.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $(VENV)/dev.stamp $(VENV)/demo.stamp
+
+$(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(BIN)/python
+	$(INSTALL) --require-hashes -r requirements/demo.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) must be Python 3.11 or later; name another: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "$(PYTHON) cannot make environments with pip; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
