@@ -8,6 +8,7 @@
      │   ├─ NotFound           nothing under that reference
      │   └─ Conflict           the journal already holds something else under that key
      ├─ ConfigurationError     the gateway refuses to start; says what to mend
+     ├─ DocumentError          a file on disk is unreadable or not what it should be
      ├─ InvariantViolation     the code tried something that the design forbids (STATE-40)
      ├─ JournalUnavailable     nothing was recorded
      ├─ JournalFailed          a commit to disk failed: the process must stop dispatching
@@ -60,6 +61,10 @@ class Conflict(UsageError):
 
 class ConfigurationError(GatewayError):
     """The configuration is missing, altered or contradictory; the gateway does not start."""
+
+
+class DocumentError(GatewayError):
+    """A file of the home or of the practice registry cannot be used; names the file and what to mend."""
 
 
 class InvariantViolation(GatewayError):

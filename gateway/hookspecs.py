@@ -2,7 +2,7 @@
 
 Plugins register through the `gateway` entry-point group. Registration is all that pluggy does here: a
 multi-call hook on the commit path would commit twice, so each hook returns a named object and the
-gateway calls exactly one of them.
+gateway calls exactly one of them. `gateway.plugins` asks each plugin by itself.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Resolved:
     to the vendor's identifiers for the proposal's connection.
     """
 
-    particulars: Particulars
+    particulars: Particulars = field(repr=False)
     salt: str = field(repr=False)
     identifiers: Mapping[str, str] = field(repr=False)
 
@@ -89,20 +89,32 @@ def gateway_adapters() -> Mapping[str, Adapter]:  # type: ignore[empty-body]
 
 
 @hookspec
-def gateway_evidence_sources(options: Mapping[str, str], home: Path) -> Mapping[str, EvidenceSource]:  # type: ignore[empty-body]
-    """Evidence sources by name. Called once, when the gateway opens; `options` are the configured ones."""
+def gateway_evidence_sources(  # type: ignore[empty-body]
+    name: str, options: Mapping[str, str], home: Path
+) -> Mapping[str, EvidenceSource]:
+    """Evidence sources by name. Called once, when the gateway opens.
+
+    `name` is the configured one and `options` are its own: a plugin without that name returns nothing, so
+    that no plugin has to judge another's options. The same holds for the three hooks below.
+    """
 
 
 @hookspec
-def gateway_reference_resolvers(options: Mapping[str, str], home: Path) -> Mapping[str, ReferenceResolver]:  # type: ignore[empty-body]
+def gateway_reference_resolvers(  # type: ignore[empty-body]
+    name: str, options: Mapping[str, str], home: Path
+) -> Mapping[str, ReferenceResolver]:
     """Reference resolvers by name. Called once, when the gateway opens."""
 
 
 @hookspec
-def gateway_credential_sources(options: Mapping[str, str], home: Path) -> Mapping[str, CredentialSource]:  # type: ignore[empty-body]
+def gateway_credential_sources(  # type: ignore[empty-body]
+    name: str, options: Mapping[str, str], home: Path
+) -> Mapping[str, CredentialSource]:
     """Credential sources by name. Called once, when the gateway opens."""
 
 
 @hookspec
-def gateway_audit_sinks(options: Mapping[str, str], home: Path) -> Mapping[str, AuditSink]:  # type: ignore[empty-body]
+def gateway_audit_sinks(  # type: ignore[empty-body]
+    name: str, options: Mapping[str, str], home: Path
+) -> Mapping[str, AuditSink]:
     """Audit sinks by name. Called once, when the gateway opens."""
