@@ -102,7 +102,7 @@ def spell_key(key: AppointmentId, alphabet: str = HEXADECIMAL, max_length: int =
     base = len(alphabet)
     if base < 2 or len(set(alphabet)) != base or (base**max_length).bit_length() - 1 < MIN_KEY_BITS:
         raise ValueError("a native key needs room for at least 96 bits")
-    letters = []
+    letters: list[str] = []
     while number and len(letters) < max_length:
         number, index = divmod(number, base)
         letters.append(alphabet[index])

@@ -6,13 +6,33 @@ Refuses: anything a reader in another language could read differently.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
 import rfc8785
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    ValidationInfo,
+)
 
 from gateway.contracts.canonical import digest, parse_json
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
+
+
+def _read(value: object, info: ValidationInfo) -> object:
+    # pydantic alone reads a numeral as seconds since 1970, so a telephone number would be an instant
+    if info.mode == "json" and isinstance(value, str):
+        if not _RFC_3339.fullmatch(value):
+            raise ValueError("an instant must be given in UTC, as 2026-01-31T09:00:00Z")
+        return datetime.fromisoformat(value)
+    return value
 
 
 def _utc_only(value: datetime) -> datetime:
@@ -21,7 +41,7 @@ def _utc_only(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_utc_only)]
+Instant = Annotated[AwareDatetime, AfterValidator(_utc_only), BeforeValidator(_read)]
 """A moment in UTC; naive and zoned times are refused (RFC 3339 with `Z`)."""
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*$", max_length=40)]

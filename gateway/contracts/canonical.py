@@ -52,7 +52,10 @@ def _depth(value: Any, level: int = 0) -> int:
 
 def load_json(text: str | bytes) -> Any:
     """Decode one bounded JSON document; raises `MalformedInput` naming what to fix, never the content."""
-    raw = text.encode() if isinstance(text, str) else text
+    try:
+        raw = text.encode() if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        raise MalformedInput("document is not UTF-8") from None
     if len(raw) > MAX_DOCUMENT_BYTES:
         raise MalformedInput(f"document is {len(raw)} bytes; the limit is {MAX_DOCUMENT_BYTES}")
     try:
@@ -77,10 +80,11 @@ def parse_json(model: type[Parsed], text: str | bytes) -> Parsed:
 
 
 def fields_at_fault(error: ValidationError) -> tuple[tuple[str, str], ...]:
-    """(field, kind of fault) pairs; unknown field names may hold data and are not repeated."""
+    """(field, kind of fault) pairs; unknown names may hold data and are not repeated."""
     faults = []
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         unknown = fault["type"] == "extra_forbidden"
-        path = ".".join(str(part) for part in (fault["loc"][:-1] if unknown else fault["loc"]))
+        hidden = 2 if fault["loc"][-1:] == ("[key]",) else int(unknown)
+        path = ".".join(map(str, fault["loc"][: len(fault["loc"]) - hidden]))
         faults.append((path or "document", fault["type"]))
     return tuple(faults[:20])

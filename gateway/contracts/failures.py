@@ -21,6 +21,7 @@ class Code(StrEnum):
     # success and waiting
     COMMITTED = "COMMITTED"
     CHECK_PASSED = "CHECK_PASSED"
+    OBSERVED = "OBSERVED"
     DECISION_REQUIRED = "DECISION_REQUIRED"
     IN_FLIGHT = "IN_FLIGHT"
     # trigger
@@ -61,7 +62,6 @@ class Code(StrEnum):
     APPROVAL_SUPERSEDED = "APPROVAL_SUPERSEDED"
     APPROVAL_CONDITIONAL = "APPROVAL_CONDITIONAL"
     APPROVAL_UNCOVERED = "APPROVAL_UNCOVERED"
-    APPROVAL_SPENT = "APPROVAL_SPENT"
     APPROVER_NOT_HUMAN = "APPROVER_NOT_HUMAN"
     APPROVER_IS_INITIATOR = "APPROVER_IS_INITIATOR"
     PARTICULARS_CHANGED = "PARTICULARS_CHANGED"
@@ -131,6 +131,7 @@ def _blocked(meaning: str, next: Next, actor: Actor, *more: End) -> Failure:
 FAILURES: dict[Code, Failure] = {
     Code.COMMITTED: _row("the external system holds the approved change", Next.NONE, Actor.NOBODY, End.APPLIED),
     Code.CHECK_PASSED: _row("all gates pass; nothing was dispatched", Next.NONE, Actor.NOBODY, End.CHECKED),
+    Code.OBSERVED: _row("looked, and recorded what was seen", Next.NONE, Actor.NOBODY, End.CHECKED),
     Code.DECISION_REQUIRED: _row("policy wants a human's answer first", Next.DECIDE, Actor.OPERATOR, End.PAUSED),
     Code.IN_FLIGHT: _row(
         "another call with this key is still running; ask again with the same trigger", Next.NONE, Actor.NOBODY
@@ -206,7 +207,6 @@ FAILURES: dict[Code, Failure] = {
         "the approval depends on unverified conditions", Next.NEW_APPROVAL, Actor.REVIEWER
     ),
     Code.APPROVAL_UNCOVERED: _blocked("the approval does not cover this operation", Next.NEW_APPROVAL, Actor.REVIEWER),
-    Code.APPROVAL_SPENT: _blocked("the approval was used by a dispatched attempt", Next.NEW_APPROVAL, Actor.REVIEWER),
     Code.APPROVER_NOT_HUMAN: _blocked("only a human approves", Next.NEW_APPROVAL, Actor.REVIEWER),
     Code.APPROVER_IS_INITIATOR: _blocked("nobody approves their own request", Next.NEW_APPROVAL, Actor.REVIEWER),
     Code.PARTICULARS_CHANGED: _blocked(

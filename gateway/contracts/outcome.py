@@ -74,6 +74,8 @@ class Observed(Model):
     observation_id: ObservationId
     finding: ObservationFinding
     at: Instant
+    external_reference: AppointmentId | None = None
+    version: Digest | None = None
 
 
 class ObservationRecord(Model):
@@ -87,7 +89,20 @@ class ObservationRecord(Model):
     basis: Basis
     at: Instant
     as_of: Instant | None = None
+    external_reference: AppointmentId | None = None
+    version: Digest | None = None
     discrepancy: bool = False
+
+    @property
+    def observed(self) -> Observed:
+        """What the attempt's outcome repeats of it."""
+        return Observed(
+            observation_id=self.observation_id,
+            finding=self.finding,
+            at=self.at,
+            external_reference=self.external_reference,
+            version=self.version,
+        )
 
 
 class Outcome(Model):

@@ -24,10 +24,9 @@ from gateway.contracts.references import (
     ObservationId,
     ProposalId,
     SignalId,
-    StatementId,
     TriggerId,
 )
-from gateway.contracts.statements import Finding, Purpose, TriggerKind
+from gateway.contracts.statements import Choice, Purpose, TriggerKind
 from gateway.contracts.words import (
     Effect,
     Environment,
@@ -36,9 +35,6 @@ from gateway.contracts.words import (
     Severity,
     State,
 )
-
-NOT_REACHED = "NOT_REACHED"
-"""Stands for an identifier that does not exist yet (C-25)."""
 
 TraceId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
@@ -68,7 +64,6 @@ class Signal(StrEnum):
     AUDIT_FAILED = "AuditFailed"
     OBSERVATION_RECORDED = "ObservationRecorded"
     DISCREPANCY_RECORDED = "DiscrepancyRecorded"
-    RESOLUTION_RECORDED = "ResolutionRecorded"
     ATTEMPT_COMPLETED = "AttemptCompleted"
 
 
@@ -122,10 +117,13 @@ class Event(Model):
     passed: bool | None = None
     policy: Slug | None = None
     policy_version: Annotated[int, Field(ge=1)] | None = None
+    view: Slug | None = None
+    view_version: Annotated[int, Field(ge=1)] | None = None
     policy_evaluation: EvaluationId | None = None
     allowed: bool | None = None
     decision_signal: SignalId | None = None
     severity: Severity | None = None
+    answer: Choice | None = None
     step: Step | None = None
     sink: Slug | None = None
     effect: Effect | None = None
@@ -136,6 +134,4 @@ class Event(Model):
     deadline: Instant | None = None
     observation: ObservationId | None = None
     finding: ObservationFinding | None = None
-    resolution: Finding | None = None
-    statement: StatementId | None = None
     outcome_digest: Digest | None = None

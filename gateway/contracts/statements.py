@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from gateway.contracts.base import Instant, Model, Slug
+from gateway.contracts.base import Instant, Model
 from gateway.contracts.canonical import Digest
 from gateway.contracts.proposal import Notice, Operation
 from gateway.contracts.references import (
@@ -64,10 +64,20 @@ class ReviewerKind(StrEnum):
     AUTOMATION = "automation"
 
 
+class Condition(StrEnum):
+    """What an approval may depend on: a closed list, since free words here could name a person (PHI-05)."""
+
+    REFERRAL = "referral"
+    COVERAGE = "coverage"
+    CLINICAL_CLEARANCE = "clinical-clearance"
+    PATIENT_CONFIRMATION = "patient-confirmation"
+    OTHER = "other"
+
+
 class Decision(Statement):
     """A reviewer's answer (SL-08). Append-only; the latest supersedes (GATE-18 to GATE-23).
 
-    `conditions` are bounded codes of contingencies; an approval with any is not unconditional.
+    An approval with any of `conditions` is not unconditional.
     """
 
     typ: ClassVar[str] = "gateway-decision+jws"
@@ -80,7 +90,7 @@ class Decision(Statement):
     reviewer: PersonId
     reviewer_kind: ReviewerKind
     authentication: Authentication
-    conditions: Annotated[tuple[Slug, ...], Field(max_length=8)] = ()
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=8)] = ()
     expires_at: Instant
 
 

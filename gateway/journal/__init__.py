@@ -28,7 +28,7 @@ from gateway.contracts.references import (
 )
 from gateway.contracts.statements import Finding, Purpose
 from gateway.contracts.words import Effect, Hold, State
-from gateway.lifecycle import Attempt
+from gateway.lifecycle import Attempt, Identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +101,9 @@ class Appended:
 class ProposalFile:
     """Everything recorded about one proposal, read in one consistent look.
 
-    `hold_effect` is the effect of the attempt that holds the proposal (None while in flight);
-    `held_by` is None where nothing holds it. `records` are in chain order.
+    `proposal` is the latest revision and `earlier_digests` those of the revisions before it. `held_by`
+    is None where nothing holds it; `hold_effect` is the holder's effect (None while in flight) and
+    `hold_resolution` its resolution. `records` are in chain order.
     """
 
     proposal: Proposal
@@ -111,6 +112,13 @@ class ProposalFile:
     withdrawn: bool
     held_by: AttemptId | None
     hold_effect: Effect | None
+    hold_resolution: Finding | None = None
+    earlier_digests: tuple[str, ...] = ()
+
+    @property
+    def executed(self) -> bool:
+        """Held for ever: carried out, by the gateway or, a human says, otherwise (GATE-16)."""
+        return self.hold_effect is Effect.APPLIED or self.hold_resolution in (Finding.APPLIED, Finding.HANDLED_BY_HAND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +134,18 @@ class AttemptFile:
     owner: OwnerId | None
     deadline: datetime | None
     resolution: Finding | None
+
+    def resumable(self) -> Attempt:
+        """The attempt as a value again, to be continued: same identity, same chain, nothing pending."""
+        first, last = self.links[0].event, self.links[-1]
+        identity = Identity(
+            attempt=first.attempt,
+            correlation=first.correlation,
+            trace=first.trace,
+            environment=first.environment,
+            trigger=first.trigger,
+        )
+        return Attempt(identity=identity, state=self.state, seq=last.event.seq, head=last.hash, stored=last.event.seq)
 
 
 class Journal(Protocol):
@@ -184,6 +204,10 @@ class Journal(Protocol):
 
     async def trigger(self, trigger: TriggerId) -> tuple[str, AttemptId] | None:
         """(digest of its bytes, attempt) of a trigger id that is taken."""
+        ...
+
+    async def intent(self, attempt_key: str) -> AttemptId | None:
+        """The attempt that reserved this attempt key (proposal digest, approval, operation), if any."""
         ...
 
     async def attempt(self, attempt: AttemptId) -> AttemptFile | None: ...

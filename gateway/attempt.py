@@ -1,0 +1,413 @@
+"""One attempt on its way through the phases before the intent, and its close.
+
+Owns: the order of validation, gates and policy (F-01 §4, E-01 §3.2), and the append that ends or pauses an
+attempt. A phase that cannot go on raises `AttemptEnded` with a row of the table and a code; `close` alone
+turns that into events, an outcome and a durable append.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from gateway.audit.acknowledgement import JOURNAL, Sinks
+from gateway.authorization import Authorization
+from gateway.boundary import Boundary, Engagement
+from gateway.clock import Clock
+from gateway.config import Bounds, Configuration
+from gateway.contracts.chain import RecordKind
+from gateway.contracts.failures import FAILURES, Code, Refusal
+from gateway.contracts.outcome import AFTER_DISPATCH, ENDS, Outcome
+from gateway.contracts.proposal import Proposal
+from gateway.contracts.references import (
+    AttemptId,
+    CorrelationId,
+    DecisionId,
+    EvaluationId,
+    PracticeId,
+    SignalId,
+    TriggerId,
+)
+from gateway.contracts.signals import Signal
+from gateway.contracts.statements import Decision, Purpose, Trigger
+from gateway.contracts.words import End, Environment, GateName, Severity, State
+from gateway.ending import conclude, unrecorded
+from gateway.errors import (
+    ConfigurationError,
+    InvalidInput,
+    JournalFailed,
+    JournalUnavailable,
+    MalformedInput,
+    SignatureRefused,
+)
+from gateway.gates import Gatekeeper, Judgement
+from gateway.gates import proposal as proposal_gate
+from gateway.gates.case import Case
+from gateway.governance import Governance
+from gateway.journal import Admission, Append, Header, Journal, ProposalFile
+from gateway.lifecycle import Attempt, Identity
+from gateway.policy import PolicyDecision, PolicyInputs, PolicyStore, Ruling
+from gateway.signatures import Keyring, Verified
+
+UNAVAILABLE = frozenset(
+    {
+        Code.EVIDENCE_UNAVAILABLE,
+        Code.AUDIT_UNAVAILABLE,
+        Code.EXTERNAL_UNAVAILABLE,
+        Code.EXTERNAL_TIMEOUT,
+        Code.POLICY_UNAVAILABLE,
+    }
+)
+"""Codes that mean that something the attempt depends on is down (AUDIT-17)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Ports:
+    """Everything outside that the orchestrator reaches for. `journal_lost` latches when an outcome could
+    not be recorded: this process then dispatches nothing more."""
+
+    configuration: Configuration
+    keyring: Keyring
+    governance: Governance
+    policies: PolicyStore
+    boundary: Boundary
+    journal: Journal
+    sinks: Sinks
+    gatekeeper: Gatekeeper
+    clock: Clock
+    journal_lost: bool = False
+
+    @property
+    def practice(self) -> PracticeId:
+        return self.configuration.settings.practice
+
+    @property
+    def environment(self) -> Environment:
+        return self.configuration.settings.environment
+
+    @property
+    def bounds(self) -> Bounds:
+        return self.configuration.settings.bounds
+
+    @property
+    def skew(self) -> timedelta:
+        return timedelta(seconds=self.bounds.clock_skew_seconds)
+
+
+class AttemptEnded(Exception):
+    """A phase's way of saying which row of the table the attempt ends on. `facts` go into the outcome."""
+
+    def __init__(self, end: End, code: Code, **facts: Any) -> None:
+        super().__init__(f"{end}: {code}")
+        self.end = end
+        self.code = code
+        self.facts = facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gated:
+    """What the gates and the policy yield: leave to dispatch, and where to."""
+
+    authorization: Authorization
+    engagement: Engagement
+    ruling: Ruling
+    proposal: Proposal
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """The attempt's changing part: the pure `attempt` value, replaced at each step."""
+
+    ports: Ports
+    attempt: Attempt
+    header: Header
+    trigger: Trigger | None = None
+    resume: tuple[TriggerId, str] | None = None
+    file: ProposalFile | None = None
+    engagement: Engagement | None = field(default=None, repr=False)
+
+    @classmethod
+    def begin(cls, ports: Ports, verified: Verified[Trigger] | None, header: Header) -> Run:
+        """Phase one: correlation identifiers are made and the trigger is noted (E-01 §7.1)."""
+        clock = ports.clock
+        identity = Identity(
+            attempt=clock.new(AttemptId),
+            correlation=clock.new(CorrelationId),
+            trace=clock.token(),
+            environment=ports.environment,
+            trigger=header.trigger,
+        )
+        trigger = verified.statement if verified else None
+        run = cls(ports=ports, attempt=Attempt(identity=identity), header=header, trigger=trigger)
+        run.note(Signal.TRIGGER_RECEIVED, trigger_kind=trigger.kind if trigger else None, purpose=header.purpose)
+        return run
+
+    def now(self) -> datetime:
+        return self.ports.clock.now()
+
+    def note(self, signal: Signal, **detail: Any) -> None:
+        self.attempt = self.attempt.record(signal, self.now(), **detail)
+
+    def to(self, state: State) -> None:
+        self.attempt = self.attempt.to(state, self.now())
+
+    # -- phase one, refused ---------------------------------------------------------------------------
+
+    async def deny(self, code: Code) -> Outcome:
+        """NEW → REJECTED (C-09). A trigger that no sink can record makes no attempt (C-17)."""
+        self.note(Signal.TRIGGER_REJECTED, code=code)
+        return await self.close(AttemptEnded(End.TRIGGER_DENIED, code))
+
+    async def continue_paused(self) -> bool:
+        """Take up the paused attempt that this resume answers; False if there is none (STATE-27).
+
+        The attempt keeps its identity and chain; the resume's own trigger is reserved with the next
+        append. Everything is judged again.
+        """
+        trigger = self.trigger
+        assert trigger is not None and trigger.answer is not None and self.header.trigger_digest is not None
+        paused = await self.ports.journal.attempt(trigger.answer.attempt)
+        if paused is None or paused.state is not State.PAUSED or paused.outcome is None:
+            return False
+        same_subject = (paused.header.proposal_digest, paused.header.approval) == (
+            trigger.proposal_digest,
+            trigger.decision_id,
+        )
+        if not same_subject or paused.outcome.signal != trigger.answer.signal:
+            return False
+        self.resume = (trigger.trigger_id, self.header.trigger_digest)
+        self.header = paused.header
+        self.attempt = paused.resumable()
+        self.note(Signal.DECISION_ANSWERED, decision_signal=trigger.answer.signal, answer=trigger.answer.choice)
+        return True
+
+    # -- phase two ------------------------------------------------------------------------------------
+
+    async def validate(self) -> None:
+        """Phase two: context complete, known and admitted, or BLOCKED (CTX-01, FAIL-02)."""
+        resumed = self.attempt.state is State.PAUSED
+        if not resumed:
+            self.to(State.VALIDATING)
+        assert self.trigger is not None
+        self.file = await self.ports.journal.proposal(self.trigger.practice, self.trigger.proposal_id)
+        if self.file is not None:
+            proposal = self.file.proposal
+            self.about(proposal, self.header.approval)
+            if fault := await self._context_fault(proposal):
+                self.note(Signal.CONTEXT_INVALID, code=fault)
+                raise AttemptEnded(End.BLOCKED, fault)
+        self.note(Signal.CONTEXT_VALIDATED)
+        self.to(State.GATED)
+
+    def about(self, proposal: Proposal, approval: DecisionId | None) -> None:
+        """Note in the header what the attempt turned out to be about."""
+        self.header = replace(
+            self.header, connection=proposal.connection, operation=proposal.operation, approval=approval
+        )
+
+    async def _context_fault(self, proposal: Proposal) -> Code | None:
+        ports = self.ports
+        connection = ports.configuration.connections.get(proposal.connection)
+        if connection is None:
+            return Code.CONNECTION_UNKNOWN
+        if await ports.journal.suspended(proposal.connection):
+            return Code.CONNECTION_SUSPENDED
+        if not ports.governance.admits_commit(connection, self.now()):
+            return Code.GOVERNANCE_INCOMPLETE
+        try:
+            descriptor = ports.boundary.describe(proposal.connection)
+        except Refusal as refusal:
+            return refusal.code
+        return None if proposal.operation in descriptor.operations else Code.OPERATION_UNSUPPORTED
+
+    # -- phase three ----------------------------------------------------------------------------------
+
+    async def gate(self) -> Gated:
+        """Phase three: seven gates, then the sealed policy; the authorization that both yield."""
+        case = self._case()
+        judgement = self.ports.gatekeeper.judge_records(case)
+        if judgement is None:
+            assert case.proposal is not None
+            await self.reserve_budget(case.proposal)
+            judgement = await self.ports.gatekeeper.judge(case)
+        self.engagement = judgement.engagement
+        self._report(case, judgement)
+        if judgement.code is not None:
+            if judgement.code in UNAVAILABLE:
+                self.note(Signal.DEPENDENCY_UNAVAILABLE, code=judgement.code)
+            raise AttemptEnded(End.BLOCKED, judgement.code)
+        assert case.proposal is not None and self.engagement is not None
+        ruling = self.rule(case.proposal, tuple(verdict.gate for verdict in judgement.verdicts))
+        bounds, clock = self.ports.bounds, self.ports.clock
+        authorization = Authorization.grant(
+            judgement.verdicts,
+            allowed=ruling.decision is PolicyDecision.ALLOW,
+            proposal_digest=case.proposal.proposal_digest,
+            expires=clock.monotonic() + bounds.authorization_seconds,
+        )
+        return Gated(authorization=authorization, engagement=self.engagement, ruling=ruling, proposal=case.proposal)
+
+    def _case(self) -> Case:
+        assert self.trigger is not None
+        return Case(
+            now=self.now(),
+            practice=self.ports.practice,
+            bounds=self.ports.bounds,
+            trigger=self.trigger,
+            file=self.file,
+            approval=self._approval(),
+        )
+
+    def _approval(self) -> Verified[Decision] | None:
+        """The retained decision that the trigger names, its signature verified again, now (I5)."""
+        for record in self.file.records if self.file else ():
+            if record.kind is RecordKind.DECISION and record.reference == self.header.approval:
+                try:
+                    return self.ports.keyring.verify(record.body, Decision, practice=self.ports.practice)
+                except (SignatureRefused, InvalidInput, MalformedInput):
+                    return None
+        return None
+
+    async def reserve_budget(self, proposal: Proposal) -> None:
+        """Take the whole attempt's requests from the connection's rate before any is sent (CARD-14)."""
+        connection = self.ports.configuration.connections[proposal.connection]
+        rate = connection.limits.requests_per_minute
+        if rate is None:
+            return
+        needed = self.ports.boundary.describe(connection.connection_id).requests_per_attempt
+        not_before = await self.ports.journal.reserve(connection.connection_id, needed, rate, self.now())
+        if not_before is not None:
+            raise AttemptEnded(End.BLOCKED, Code.THROTTLED, not_before=not_before)
+
+    def _report(self, case: Case, judgement: Judgement) -> None:
+        """One event per verdict, and who approved what, as digests (AUDIT-20 to AUDIT-22)."""
+        codes = {verdict.gate: verdict.code for verdict in judgement.verdicts}
+        self.note(
+            Signal.PROPOSAL_BOUND,
+            proposal=self.header.proposal,
+            proposal_digest=self.header.proposal_digest,
+            proposal_state=proposal_gate.state(codes.get(GateName.PROPOSAL)),
+            operation=self.header.operation,
+        )
+        if case.approval is not None:
+            self.note(
+                Signal.APPROVAL_BOUND,
+                approval=case.approval.statement.decision_id,
+                approval_digest=case.approval.digest,
+                approved_at=case.approval.statement.issued_at,
+            )
+        for verdict in judgement.verdicts:
+            self.note(Signal.GATE_JUDGED, gate=verdict.gate, passed=verdict.passed, code=verdict.code)
+
+    def rule(self, proposal: Proposal, gates: tuple[GateName, ...] = ()) -> Ruling:
+        """Select and evaluate the sealed policy; anything but allow ends or pauses (POLICY-01, C-10)."""
+        assert self.trigger is not None
+        policies, selections = self.ports.policies, self.ports.configuration.settings.policies
+        try:
+            version = policies.select(selections, self.trigger.kind, proposal.operation)
+            ruling = policies.evaluate(version, self._inputs(proposal, gates))
+        except Refusal as refusal:
+            if End.POLICY_DENIED in FAILURES[refusal.code].ends:
+                raise AttemptEnded(End.POLICY_DENIED, refusal.code) from None
+            self.note(Signal.DEPENDENCY_UNAVAILABLE, code=refusal.code)
+            raise AttemptEnded(End.BLOCKED, refusal.code) from None
+        allowed = ruling.decision is PolicyDecision.ALLOW
+        self.note(
+            Signal.POLICY_EVALUATED,
+            policy=ruling.policy,
+            policy_version=ruling.version,
+            view=ruling.view,
+            view_version=ruling.view_version,
+            policy_evaluation=self.ports.clock.new(EvaluationId),
+            allowed=allowed,
+            code=ruling.code,
+        )
+        if ruling.code is None:
+            return ruling
+        signal = self.ports.clock.new(SignalId) if ruling.severity else None
+        if signal is not None:
+            self.note(Signal.DECISION_REQUIRED_EMITTED, decision_signal=signal, severity=ruling.severity)
+        end = End.PAUSED if ruling.decision is PolicyDecision.DECISION_REQUIRED else End.POLICY_DENIED
+        raise AttemptEnded(end, ruling.code, signal=signal)
+
+    def _inputs(self, proposal: Proposal, gates: tuple[GateName, ...]) -> PolicyInputs:
+        """Metadata only, all of it recorded: equal inputs give equal rulings (POLICY-07)."""
+        approval = self._approval()
+        assert self.trigger is not None
+        connection = self.ports.configuration.connections[proposal.connection]
+        purpose = self.trigger.purpose
+        return PolicyInputs(
+            trigger=self.trigger.kind,
+            purpose=Purpose.COMMIT if purpose is Purpose.RESUME else purpose,
+            operation=proposal.operation,
+            environment=self.ports.environment,
+            origin=proposal.origin,
+            approver=approval.statement.reviewer if approval else None,
+            operator=self.trigger.operator,
+            initiator=proposal.initiator,
+            gates=gates,
+            risk=Severity(str(connection.settings.get("risk", Severity.LOW))),
+            answer=self.trigger.answer.choice if self.trigger.answer else None,
+        )
+
+    # -- the end --------------------------------------------------------------------------------------
+
+    async def finish_check(self) -> Outcome:
+        """A read-only attempt whose gates and policy passed: all states, no step (FLOW-08)."""
+        for state in (State.AUTHORIZED, State.RUNNING, State.AUDITING):
+            self.to(state)
+        return await self.close(AttemptEnded(End.CHECKED, Code.CHECK_PASSED))
+
+    async def close(self, ended: AttemptEnded) -> Outcome:
+        """Record the end: sinks first where the end needs their acceptance, then one durable append."""
+        await self.release()
+        end, code, facts = ended.end, ended.code, ended.facts
+        row = ENDS[end]
+        self.attempt, accepted = await self.ports.sinks.accept(self.attempt, self.attempt.pending)
+        if not accepted and row.state not in (State.BLOCKED, State.ERROR):
+            if self.attempt.state is State.NEW:
+                return unrecorded(None, End.BLOCKED, Code.AUDIT_UNAVAILABLE)
+            after_intent = self.header.purpose is not Purpose.CHECK and self.attempt.state is State.RUNNING
+            end, code, facts = (End.NOT_DISPATCHED if after_intent else End.BLOCKED), Code.AUDIT_UNAVAILABLE, {}
+        self.note(Signal.AUDIT_ACCEPTED, sink=JOURNAL)
+        return await self.append_end(end, code, **facts)
+
+    async def append_end(self, end: End, code: Code, **facts: Any) -> Outcome:
+        """The closing append; its success is the journal's acknowledgement of everything in it."""
+        self.attempt, outcome = conclude(self.attempt, end, code, self.now(), **facts)
+        entry = Append(
+            attempt=self.attempt,
+            header=self.header,
+            outcome=outcome,
+            hold=ENDS[end].hold,
+            resume=self.resume,
+        )
+        try:
+            appended = await self.ports.journal.append(entry)
+        except (JournalUnavailable, JournalFailed) as error:
+            return self._unrecorded(end, fatal=isinstance(error, JournalFailed))
+        if appended.admission is Admission.ADMITTED:
+            return outcome
+        if appended.admission is Admission.KEY_COLLISION:
+            keyless = Header(purpose=self.header.purpose)
+            return await Run.begin(self.ports, None, keyless).deny(Code.IDEMPOTENCY_COLLISION)
+        holder = appended.holder or self.attempt.identity.attempt
+        file = await self.ports.journal.attempt(holder)
+        if file is not None and file.outcome is not None:
+            return file.outcome.model_copy(update={"replayed": True})
+        return self._unrecorded(end, fatal=False)
+
+    def _unrecorded(self, end: End, *, fatal: bool) -> Outcome:
+        """After dispatch nothing more is dispatched by this process; before it, nothing happened."""
+        dispatched = end in AFTER_DISPATCH
+        self.ports.journal_lost = self.ports.journal_lost or dispatched or fatal
+        if dispatched:
+            return unrecorded(self.attempt, End.UNKNOWN, Code.OUTCOME_UNRECORDED)
+        return unrecorded(self.attempt, End.BLOCKED, Code.AUDIT_UNAVAILABLE)
+
+    async def release(self) -> None:
+        """Let go of the engagement and all it resolved."""
+        if self.engagement is not None:
+            engagement, self.engagement = self.engagement, None
+            await engagement.aclose()
