@@ -28,6 +28,7 @@ from gateway.contracts.statements import (
     Authentication,
     AuthenticationMethod,
     Choice,
+    Condition,
     Decision,
     Finding,
     Purpose,
@@ -82,7 +83,7 @@ class Surface:
         verdict: Verdict,
         authentication: Authentication | None = None,
         notices: Sequence[Notice] = (),
-        conditions: Sequence[str] = (),
+        conditions: Sequence[Condition] = (),
         commit: bool = False,
     ) -> Review:
         """Decide on the proposal's exact bytes. An approval covers its operation and the `notices`, and
