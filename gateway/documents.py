@@ -86,6 +86,15 @@ def write(path: Path, content: bytes, shown: str, limit: int = MAX_DOCUMENT_BYTE
         raise DocumentError(f"{shown} could not be written ({_reason(error)}); check its directory") from None
 
 
+def make_directory(directory: Path) -> None:
+    """Make a directory and those above it, owner-only and durable; raises OSError."""
+    if directory.is_dir():
+        return
+    make_directory(directory.parent)
+    directory.mkdir(mode=OWNER_DIRECTORY, exist_ok=True)
+    sync_directory(directory.parent)
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory durable; raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -240,15 +240,8 @@ class Registry:
         documents.write(path, documents.spell(record), name)
 
     def _prepare(self, directory: Path) -> None:
-        if directory.is_dir():
-            return
         try:
-            directory.mkdir(mode=documents.OWNER_DIRECTORY, parents=True)
-            # The file's own name is synced by its writer; these are the names of the new directories.
-            for made in (directory, *directory.parents):
-                documents.sync_directory(made.parent)
-                if made == self.root:
-                    break
+            documents.make_directory(directory)
         except OSError:
             raise DocumentError("the practice registry's directory cannot be made; check its owner and mode") from None
 
