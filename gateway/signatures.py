@@ -145,7 +145,6 @@ def _entry(trusted: TrustedKey) -> _Entry:
     jwk = trusted.jwk.plain()
     try:
         key = OKPKey.import_key(jwk) if trusted.jwk.kty == "OKP" else ECKey.import_key(jwk)
-        key.get_op_key("verify")  # parses the point now rather than in the first attempt
     except (JoseError, ValueError):
         raise ConfigurationError(f"trusted key {trusted.kid}: not a valid public key") from None
     return _Entry(trusted, key, JWSRegistry(algorithms=[trusted.jwk.algorithm]))

@@ -152,6 +152,7 @@ REFUSED = {
     "header a list": token(b'["alg","kid","typ"]'),
     "header a string": token(b'"alg"'),
     "header with a number": token(header(kid=7)),
+    "header with an unhashable kid": token(header(kid=["reviewer"])),
     "header with null": token(header(kid=None)),
     "header with a list": token(header(alg=["Ed25519"])),
     "duplicate member": token(b'{"alg":"none","alg":"Ed25519","kid":"reviewer","typ":"gateway-stop+jws"}'),
@@ -243,6 +244,31 @@ def test_a_token_that_is_not_exactly_a_signed_statement_is_refused(name: str) ->
         KEYRING.verify(REFUSED[name], Stop, practice=PRACTICE)
     assert CANARY not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("four parts", "three base64url parts"),
+        ("trailing newline", "three base64url parts"),
+        ("stray trailing bits", "not canonical base64url"),
+        ("duplicate member", "each member once"),
+        ("header with a number", "must be strings"),
+        ("crit empty", "exactly alg, kid and typ"),
+        ("embedded jwk", "exactly alg, kid and typ"),
+        ("kid unknown", "^kid"),
+        ("alg none", "^alg"),
+        ("alg HS256 with the public key", "^alg"),
+        ("alg EdDSA, the deprecated name", "^alg"),
+        ("alg Ed25519 for a P-256 key", "^alg"),
+        ("typ JWT", "^typ"),
+        ("signed by a stranger", "signature does not hold"),
+        ("statement of another practice", "signing key's practice"),
+    ],
+)
+def test_the_refusal_names_the_reason_before_any_library_is_asked(name: str, reason: str) -> None:
+    with pytest.raises(SignatureRefused, match=reason):
+        KEYRING.verify(REFUSED[name], Stop)
 
 
 @pytest.mark.parametrize("name", WRONG_CONTENT)
