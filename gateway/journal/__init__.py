@@ -8,7 +8,8 @@ recorded; `JournalFailed` that a write to disk failed and the process must stop 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -24,6 +25,7 @@ from gateway.contracts.references import (
     OwnerId,
     PracticeId,
     ProposalId,
+    Reference,
     TriggerId,
 )
 from gateway.contracts.statements import Finding, Purpose
@@ -148,6 +150,87 @@ class AttemptFile:
         return Attempt(identity=identity, state=self.state, seq=last.event.seq, head=last.hash, stored=last.event.seq)
 
 
+class JournalId(Reference, kind="jrn"):
+    """One journal, named at random when it is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One row as it is found; `body` may be anything."""
+
+    seq: int
+    body: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """One row as it is found. `attempt` and `finding` repeat what the body of a resolution or observation says."""
+
+    position: int
+    practice: str
+    proposal: str
+    seq: int
+    kind: str
+    reference: str
+    body: str
+    hash: str
+    attempt: str | None
+    finding: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAttempt:
+    """One row as it is found, with its events in order and the triggers that it has used up."""
+
+    columns: Mapping[str, str | int | None]
+    triggers: tuple[tuple[str, str], ...]
+    events: tuple[StoredEvent, ...]
+
+    @property
+    def attempt(self) -> str:
+        return str(self.columns["attempt"])
+
+    def text(self, name: str) -> str | None:
+        value = self.columns[name]
+        return None if value is None else str(value)
+
+
+class Archive(Protocol):
+    """Everything that a journal holds, as found and unjudged, in one consistent look, without its key:
+    what verification, checkpoints and exports read. Methods raise `AuditTampered` where the file itself
+    cannot be read any more."""
+
+    @property
+    def meta(self) -> Mapping[str, str]:
+        """`journal` (its `JournalId`) and `key` (the digest of its key)."""
+        ...
+
+    def damage(self) -> Sequence[str]:
+        """What the database itself finds wrong: broken pages, indexes and references."""
+        ...
+
+    def attempts(self) -> Iterator[StoredAttempt]:
+        """The oldest first."""
+        ...
+
+    def records(self) -> Iterator[StoredRecord]:
+        """By practice, proposal and sequence number."""
+        ...
+
+    def holds(self) -> Iterator[tuple[str, str, str]]:
+        """(practice, proposal, attempt)."""
+        ...
+
+    def siblings(self) -> Iterator[tuple[str, str]]:
+        """(sibling, attempt)."""
+        ...
+
+    def triggers(self) -> Iterator[tuple[str, str, str]]:
+        """(trigger, digest, attempt)."""
+        ...
+
+
 class Journal(Protocol):
     """Both databases fulfil this contract; `tests/unit/journal` runs one suite over both."""
 
@@ -234,6 +317,10 @@ class Journal(Protocol):
     def sibling_digest(self, *parts: str) -> str:
         """HMAC-SHA-256 under this journal's own key: siblings' inputs could be guessed, so the key is
         never in the journal."""
+        ...
+
+    def archive(self) -> AbstractContextManager[Archive]:
+        """Everything, for checkpoints and exports. Blocking; meant for commands, not for the path of a commit."""
         ...
 
     async def aclose(self) -> None: ...

@@ -1,0 +1,67 @@
+"""Whose process is alive: one file per gateway process, locked for its life (I11).
+
+Owns: `<journal>.owners/<own_…>.lock`. The kernel drops an exclusive `flock` when its holder dies, however
+it dies; a lease or a process id could lie. Separate descriptors exclude one another, so a second journal
+in the same process counts as another owner. A child made by `fork` without `exec` keeps the lock alive.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from gateway.contracts.references import OwnerId
+
+
+class Owners:
+    """This process's lock, and the question whether another's is still held."""
+
+    def __init__(self, journal: Path) -> None:
+        self._folder = journal.with_name(journal.name + ".owners")
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self.owner = OwnerId.random()
+        # Locked before it has its name: nobody can find it unlocked and take its owner for dead.
+        unnamed = self._path(self.owner).with_suffix(".new")
+        self._descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unnamed.rename(self._path(self.owner))
+
+    def _path(self, owner: str) -> Path:
+        return self._folder / f"{owner}.lock"
+
+    def dead(self, owner: str) -> bool:
+        """Whether that owner's lock can be taken, or its file is gone. Never true of this process."""
+        if owner == self.owner:
+            return False
+        try:
+            descriptor = os.open(self._path(owner), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            return _locked(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def sweep(self, referred: Collection[str]) -> None:
+        """Remove the lock files of dead owners to whom nothing in the journal refers any more."""
+        for path in self._folder.glob("own_*.lock"):
+            if path.stem not in referred and self.dead(path.stem):
+                path.unlink(missing_ok=True)
+
+    def release(self, *, referred: bool) -> None:
+        """Give the lock back; the file stays while an attempt in flight refers to it."""
+        if not referred:
+            with suppress(FileNotFoundError):
+                self._path(self.owner).unlink()
+        os.close(self._descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

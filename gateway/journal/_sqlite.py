@@ -1,0 +1,214 @@
+"""The journal on one SQLite file: WAL, synchronous FULL, one writing thread, reads inline.
+
+Owns: `SqliteJournal`. An append returns after its COMMIT's fsync and not before (I6); concurrent appends
+share one. A second process on the same file is safe: each transaction begins IMMEDIATE, every condition is
+checked inside it, and the schema's unique keys hold regardless (I1).
+Refuses: to open with another key than the journal's own, which would make siblings invisible to each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import sqlite3
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import rfc8785
+
+from gateway.contracts.canonical import digest
+from gateway.contracts.chain import Record, RecordKind
+from gateway.contracts.proposal import Proposal
+from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId, TriggerId
+from gateway.contracts.statements import Finding
+from gateway.errors import ConfigurationError, Conflict, InvariantViolation
+from gateway.journal import Append, Appended, Archive, AttemptFile, JournalId, ProposalFile
+from gateway.journal import _sqlite_reads as reads
+from gateway.journal import _sqlite_writes as writes
+from gateway.journal._entries import check
+from gateway.journal._owners import Owners
+from gateway.journal._sqlite_archive import open_archive
+from gateway.journal._sqlite_connection import Synchronous, connect, create, migrate
+from gateway.journal._sqlite_writer import Writer
+
+KEY_DOMAIN: Final = "journal-key/v1"
+MIN_KEY_BYTES: Final = 32
+BUSY_SECONDS: Final = 5.0
+
+
+class SqliteJournal:
+    """`Journal` over one file. Use from one event loop at a time."""
+
+    def __init__(self, path: Path, key: bytes, reader: sqlite3.Connection, writer: Writer, owners: Owners) -> None:
+        self._path = path
+        self._key = key
+        self._reader = reader
+        self._writer = writer
+        self._owners = owners
+        self._open = True
+
+    @classmethod
+    def open(cls, path: Path, *, key: bytes, busy_seconds: float = BUSY_SECONDS) -> SqliteJournal:
+        """Open, or make, the journal at `path`. Blocks shortly.
+
+        `key` (32 random bytes or more) digests siblings; it belongs beside the journal, never in it, and is
+        the same for the journal's life. `busy_seconds` bounds the wait for another process's transaction.
+        Raises `ConfigurationError` saying what to mend.
+        """
+        if len(key) < MIN_KEY_BYTES:
+            raise ConfigurationError(f"the journal's key needs at least {MIN_KEY_BYTES} random bytes")
+        create(path)
+        with ExitStack() as opened:
+            durable = connect(path, Synchronous.FULL, busy_seconds)
+            opened.callback(durable.close)
+            try:
+                migrate(durable, path.name)
+                _check_key(durable, key)
+            except sqlite3.Error as error:
+                raise ConfigurationError(f"{path.name} cannot be prepared: {error.sqlite_errorname}") from None
+            # NORMAL never syncs at commit, so a budget costs no barrier; losing one in a power cut only forgets
+            # what was sent in the last minute. (SQLite syncs the WAL's header when it starts the file anew.)
+            light = connect(path, Synchronous.NORMAL, busy_seconds)
+            opened.callback(light.close)
+            reader = connect(path, Synchronous.FULL, busy_seconds)
+            opened.callback(reader.close)
+            reader.execute("PRAGMA query_only = 1")
+            owners = Owners(path)
+            opened.pop_all()
+            return cls(path, key, reader, Writer(durable, light), owners)
+
+    @property
+    def owner(self) -> OwnerId:
+        return self._owners.owner
+
+    async def ready(self) -> None:
+        """A real write through lock, file and disk, short of the sync. Raises `JournalFailed` after a failure."""
+        now = datetime.now(UTC)
+        await self._writer.submit(lambda connection: writes.touch(connection, now), durable=False)
+
+    async def append(self, entry: Append) -> Appended:
+        check(entry)
+        return await self._writer.submit(lambda connection: writes.append(connection, entry, self.owner))
+
+    async def record(
+        self,
+        practice: PracticeId,
+        proposal: ProposalId,
+        kind: RecordKind,
+        reference: str,
+        body: str,
+        *,
+        attempt: AttemptId | None = None,
+        expected_head: str | None = None,
+    ) -> Record:
+        if kind is RecordKind.RESOLUTION or (kind is RecordKind.OBSERVATION) != (attempt is not None):
+            raise InvariantViolation("an observation names its attempt; a resolution is recorded by `resolve`")
+        revision = Proposal.parse(body) if kind is RecordKind.PROPOSAL else None
+        if revision is not None and (revision.practice, revision.proposal_id) != (practice, proposal):
+            raise Conflict("the proposal is not the one under whose reference it is recorded")
+        statement = writes.Statement(
+            practice=practice,
+            proposal=proposal,
+            kind=kind,
+            reference=reference,
+            body=body,
+            attempt=attempt,
+            expected_head=expected_head,
+            revision=revision,
+        )
+        return await self._writer.submit(lambda connection: writes.record(connection, statement))
+
+    async def resolve(self, attempt: AttemptId, reference: str, body: str, finding: Finding) -> Record:
+        return await self._writer.submit(
+            lambda connection: writes.resolve(connection, attempt, reference, body, finding)
+        )
+
+    async def suspend(self, connection: ConnectionId, suspended: bool) -> None:
+        await self._writer.submit(lambda database: writes.suspend(database, connection, suspended))
+
+    async def reserve(self, connection: ConnectionId, requests: int, per_minute: int, now: datetime) -> datetime | None:
+        return await self._writer.submit(
+            lambda database: writes.reserve(database, connection, requests, per_minute, now), durable=False
+        )
+
+    # Reads are point look-ups of microseconds: inline, they cost less than a thread's hand-over.
+
+    async def proposal(self, practice: PracticeId, proposal: ProposalId) -> ProposalFile | None:
+        with reads.look(self._reader) as connection:
+            return reads.proposal(connection, practice, proposal)
+
+    async def proposals(self, limit: int = 100) -> Sequence[ProposalFile]:
+        with reads.look(self._reader) as connection:
+            return reads.proposals(connection, limit)
+
+    async def stopped(self, practice: PracticeId, proposal: ProposalId) -> bool:
+        with reads.look(self._reader) as connection:
+            return reads.stop_latched(connection, practice, proposal)
+
+    async def trigger(self, trigger: TriggerId) -> tuple[str, AttemptId] | None:
+        with reads.look(self._reader) as connection:
+            return reads.trigger(connection, trigger)
+
+    async def intent(self, attempt_key: str) -> AttemptId | None:
+        with reads.look(self._reader) as connection:
+            return reads.intent(connection, attempt_key)
+
+    async def attempt(self, attempt: AttemptId) -> AttemptFile | None:
+        with reads.look(self._reader) as connection:
+            return reads.attempt(connection, attempt)
+
+    async def attempts(
+        self, *, proposal: ProposalId | None = None, unresolved: bool = False, limit: int = 100
+    ) -> Sequence[AttemptFile]:
+        with reads.look(self._reader) as connection:
+            return reads.attempts(connection, proposal=proposal, unresolved=unresolved, limit=limit)
+
+    async def orphans(self) -> Sequence[AttemptFile]:
+        """Also removes the lock files of dead owners to whom no attempt in flight refers."""
+        with reads.look(self._reader) as connection:
+            in_flight = reads.in_flight(connection)
+        dead = {owner for owner in {owner for _, owner in in_flight} if self._owners.dead(owner)}
+        self._owners.sweep({owner for _, owner in in_flight})
+        return [file for file, owner in in_flight if owner in dead]
+
+    async def suspended(self, connection: ConnectionId) -> bool:
+        with reads.look(self._reader) as database:
+            return reads.suspended(database, connection)
+
+    def sibling_digest(self, *parts: str) -> str:
+        content = b"gateway/sibling/v1\x00" + rfc8785.dumps(list(parts))
+        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
+
+    def archive(self) -> AbstractContextManager[Archive]:
+        return open_archive(self._path)
+
+    async def aclose(self) -> None:
+        """Write out what waits, then let go of file and lock. May be called twice."""
+        if not self._open:
+            return
+        self._open = False
+        await asyncio.to_thread(self._writer.close)
+        referred = True
+        try:
+            with reads.look(self._reader) as connection:
+                referred = any(owner == self.owner for _, owner in reads.in_flight(connection))
+        finally:
+            self._reader.close()
+            self._owners.release(referred=referred)
+
+
+def _check_key(connection: sqlite3.Connection, key: bytes) -> None:
+    """Bind a new journal to its key; refuse another one."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        [("journal", JournalId.random()), ("key", digest(KEY_DOMAIN, key))],
+    )
+    (stored,) = connection.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
+    connection.execute("COMMIT")
+    if stored != digest(KEY_DOMAIN, key):
+        raise ConfigurationError("this journal was made with another key; restore the key file that belongs to it")

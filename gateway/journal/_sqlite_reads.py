@@ -1,0 +1,136 @@
+"""Point reads by index, each in one consistent look."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from gateway.contracts.references import AttemptId
+from gateway.errors import AuditTampered, JournalUnavailable
+from gateway.journal import AttemptFile, ProposalFile
+from gateway.journal._entries import attempt_file, proposal_file
+
+
+@contextmanager
+def look(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All reads within see the same committed state.
+
+    Raises `JournalUnavailable` for any fault of SQLite's, `AuditTampered` for content that cannot be read.
+    """
+    try:
+        connection.execute("BEGIN")
+        try:
+            yield connection
+        finally:
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        raise JournalUnavailable(f"the journal cannot be read ({name})") from None
+    except ValueError:
+        raise AuditTampered("a stored row is not what was written; run `gateway audit verify`") from None
+
+
+def stop_latched(connection: sqlite3.Connection, practice: str, proposal: str) -> bool:
+    """Whether a stop is recorded after the proposal's latest revision (C-18)."""
+    (found,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM records WHERE practice = :practice AND proposal = :proposal AND kind = 'stop' "
+        "AND seq > (SELECT max(seq) FROM records "
+        "WHERE practice = :practice AND proposal = :proposal AND kind = 'proposal'))",
+        {"practice": practice, "proposal": proposal},
+    ).fetchone()
+    return bool(found)
+
+
+def proposal(connection: sqlite3.Connection, practice: str, reference: str) -> ProposalFile | None:
+    rows = connection.execute(
+        "SELECT * FROM records WHERE practice = ? AND proposal = ? ORDER BY seq", (practice, reference)
+    ).fetchall()
+    if not rows:
+        return None
+    holder = connection.execute(
+        "SELECT h.attempt, a.effect, r.finding FROM holds h JOIN attempts a ON a.attempt = h.attempt "
+        "LEFT JOIN records r ON r.attempt = h.attempt AND r.kind = 'resolution' "
+        "WHERE h.practice = ? AND h.proposal = ?",
+        (practice, reference),
+    ).fetchone()
+    return proposal_file(rows, *(holder or (None, None, None)))
+
+
+def proposals(connection: sqlite3.Connection, limit: int) -> list[ProposalFile]:
+    rows = connection.execute(
+        "SELECT practice, proposal FROM records WHERE seq = 1 ORDER BY position DESC LIMIT ?", (limit,)
+    ).fetchall()
+    found = (proposal(connection, row["practice"], row["proposal"]) for row in rows)
+    return [file for file in found if file is not None]
+
+
+def trigger(connection: sqlite3.Connection, reference: str) -> tuple[str, AttemptId] | None:
+    row = connection.execute("SELECT digest, attempt FROM triggers WHERE trigger_id = ?", (reference,)).fetchone()
+    return None if row is None else (row["digest"], AttemptId(row["attempt"]))
+
+
+def intent(connection: sqlite3.Connection, attempt_key: str) -> AttemptId | None:
+    row = connection.execute("SELECT attempt FROM attempts WHERE attempt_key = ?", (attempt_key,)).fetchone()
+    return None if row is None else AttemptId(row["attempt"])
+
+
+def attempt(connection: sqlite3.Connection, reference: str) -> AttemptFile | None:
+    rows = connection.execute("SELECT * FROM attempts WHERE attempt = ?", (reference,)).fetchall()
+    return _files(connection, rows)[0] if rows else None
+
+
+def attempts(
+    connection: sqlite3.Connection, *, proposal: str | None, unresolved: bool, limit: int
+) -> list[AttemptFile]:
+    conditions = ["1"]
+    if proposal is not None:
+        conditions.append("proposal = :proposal")
+    if unresolved:
+        conditions.append(
+            "effect = 'UNKNOWN' AND NOT EXISTS "
+            "(SELECT 1 FROM records r WHERE r.attempt = attempts.attempt AND r.kind = 'resolution')"
+        )
+    rows = connection.execute(
+        f"SELECT * FROM attempts WHERE {' AND '.join(conditions)} ORDER BY position DESC LIMIT :limit",  # noqa: S608
+        {"proposal": proposal, "limit": limit},
+    ).fetchall()
+    return _files(connection, rows)
+
+
+def in_flight(connection: sqlite3.Connection) -> list[tuple[AttemptFile, str]]:
+    """Attempts with an intent and no outcome, and their owners, oldest first."""
+    rows = connection.execute(
+        "SELECT * FROM attempts WHERE deadline IS NOT NULL AND outcome IS NULL ORDER BY position"
+    ).fetchall()
+    return [(file, row["owner"]) for file, row in zip(_files(connection, rows), rows, strict=True)]
+
+
+def suspended(connection: sqlite3.Connection, name: str) -> bool:
+    row = connection.execute("SELECT 1 FROM suspensions WHERE connection = ?", (name,)).fetchone()
+    return row is not None
+
+
+def _files(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list[AttemptFile]:
+    files = []
+    for row in rows:
+        reference = row["attempt"]
+        taken = None if row["trigger_id"] is None else trigger(connection, row["trigger_id"])
+        events = connection.execute("SELECT body, hash FROM events WHERE attempt = ? ORDER BY seq", (reference,))
+        resolution = connection.execute(
+            "SELECT finding FROM records WHERE attempt = ? AND kind = 'resolution'", (reference,)
+        ).fetchone()
+        observation = connection.execute(
+            "SELECT body FROM records WHERE attempt = ? AND kind = 'observation' ORDER BY seq DESC LIMIT 1",
+            (reference,),
+        ).fetchone()
+        files.append(
+            attempt_file(
+                row,
+                taken[0] if taken is not None and taken[1] == reference else None,
+                events.fetchall(),
+                None if resolution is None else resolution["finding"],
+                None if observation is None else observation["body"],
+            )
+        )
+    return files

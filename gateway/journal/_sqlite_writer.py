@@ -1,0 +1,192 @@
+"""The one thread that writes: whatever waits goes into one transaction, under one fsync.
+
+Owns: group commit, and what a failure means. Nothing is answered before its COMMIT returned.
+Refuses: to go on after a COMMIT that failed, or after a disk fault: what is on disk is then unknown, and
+every later call fails with `JournalFailed` (RELIABILITY fact 3). Before COMMIT nothing is recorded, and a
+busy or read-only file is `JournalUnavailable`. Nothing is tried twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from gateway.errors import GatewayError, InvariantViolation, JournalFailed, JournalUnavailable
+
+Result = TypeVar("Result")
+Work = Callable[[sqlite3.Connection], Result]
+
+MAX_BATCH: Final = 256
+CHECKPOINT_EVERY: Final = 200
+"""Durable entries between checkpoints; an entry writes about ten pages, so the WAL stays near 10 MB."""
+
+_DISK_FAULTS: Final = frozenset(
+    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOTADB}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Work[Any]
+    durable: bool
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    job: _Job
+    result: Any = None
+    error: GatewayError | None = None
+
+    def deliver(self) -> None:
+        if self.job.future.done():  # its caller was cancelled; the entry is recorded all the same
+            return
+        if self.error is not None:
+            self.job.future.set_exception(self.error)
+        else:
+            self.job.future.set_result(self.result)
+
+
+class Writer:
+    """Runs work in batches: `durable` at synchronous FULL, the rest at NORMAL, which syncs nothing.
+
+    Both connections belong to the thread, so that they never wait for one another.
+    """
+
+    def __init__(self, durable: sqlite3.Connection, light: sqlite3.Connection) -> None:
+        self._durable = durable
+        self._light = light
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._failed = False
+        self._closed = False
+        self._since_checkpoint = 0
+        # A daemon, so that an abandoned journal cannot hang the interpreter; `atexit` runs while daemons
+        # still do, so what was already handed over when the program was interrupted is written out.
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        atexit.register(self.close)
+        self._thread.start()
+
+    async def submit(self, work: Work[Result], *, durable: bool = True) -> Result:
+        """Do `work` in its own savepoint and answer once its transaction is committed.
+
+        Cancelling the caller does not take the entry back.
+        """
+        if self._closed:
+            raise JournalUnavailable("the journal is closed")
+        loop = asyncio.get_running_loop()
+        job = _Job(work, durable, loop, loop.create_future())
+        self._queue.put(job)
+        result: Result = await job.future
+        return result
+
+    def close(self) -> None:
+        """Write out what waits, then end the thread. Blocks; may be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            atexit.unregister(self.close)
+        self._thread.join()
+        self._durable.close()
+        self._light.close()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            waiting = [self._queue.get()]
+            while len(waiting) < MAX_BATCH:
+                try:
+                    waiting.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            running = None not in waiting
+            jobs = [job for job in waiting if job is not None]
+            for durable in (False, True):
+                batch = [job for job in jobs if job.durable is durable]
+                if batch:
+                    self._deliver(self._batch(batch, durable))
+            self._checkpoint()
+
+    def _batch(self, jobs: Sequence[_Job], durable: bool) -> list[_Answer]:
+        if self._failed:
+            return _all(jobs, JournalFailed("an earlier write to the journal's disk failed; restart and recover"))
+        connection = self._durable if durable else self._light
+        committing = False
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            answers = [_entry(connection, job) for job in jobs]
+            committing = True
+            connection.execute("COMMIT")
+        except Exception as error:  # whatever it was, each caller gets a bounded answer
+            fault = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            # The light connection records nothing that anyone relies on: its failure leaves no doubt behind.
+            self._failed = durable and (committing or fault in _DISK_FAULTS)
+            _roll_back(connection)
+            name = getattr(error, "sqlite_errorname", type(error).__name__)
+            if self._failed:
+                return _all(jobs, JournalFailed(f"a write to the journal failed ({name}); restart and recover"))
+            return _all(jobs, JournalUnavailable(f"nothing was recorded ({name})"))
+        if durable:
+            self._since_checkpoint += len(jobs)
+        return answers
+
+    def _checkpoint(self) -> None:
+        """Move the WAL into the database now and then, after the answers are out (three syncs each time)."""
+        if self._failed or self._since_checkpoint < CHECKPOINT_EVERY:
+            return
+        try:
+            self._durable.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            self._failed = error.sqlite_errorcode & 0xFF in _DISK_FAULTS
+        else:
+            self._since_checkpoint = 0
+
+    @staticmethod
+    def _deliver(answers: Sequence[_Answer]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
+        for answer in answers:
+            by_loop.setdefault(answer.job.loop, []).append(answer)
+        for loop, group in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_deliver_all, group)
+            except RuntimeError:
+                continue  # that loop is closed: nobody waits any more, and what was written stays written
+
+
+def _deliver_all(answers: Sequence[_Answer]) -> None:
+    for answer in answers:
+        answer.deliver()
+
+
+def _all(jobs: Sequence[_Job], error: GatewayError) -> list[_Answer]:
+    """One error object per caller: a shared one would collect all their tracebacks."""
+    return [_Answer(job, error=type(error)(*error.args)) for job in jobs]
+
+
+def _entry(connection: sqlite3.Connection, job: _Job) -> _Answer:
+    """One entry in its savepoint: refused alone, it leaves its neighbours in the batch untouched."""
+    connection.execute("SAVEPOINT entry")
+    try:
+        answer = _Answer(job, result=job.work(connection))
+    except GatewayError as error:
+        connection.execute("ROLLBACK TO entry")
+        answer = _Answer(job, error=error)
+    except sqlite3.IntegrityError as error:
+        connection.execute("ROLLBACK TO entry")
+        answer = _Answer(job, error=InvariantViolation(f"the journal's own rules refuse this: {error}"))
+    connection.execute("RELEASE entry")
+    return answer
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            connection.close()  # closing discards it; nothing else can be done with this connection
