@@ -6,7 +6,7 @@ Refuses: to guess. A reply that no row names is unrecognised, hence UNKNOWN or I
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar
@@ -64,6 +64,10 @@ class Body(BaseModel):
     """Something the sandbox says or is told. What else a reply holds is none of our business."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Sequence[tuple[str | None, Any]]:
+        """Vendor identifiers are never printed, whoever prints (I7)."""
+        return ()
 
 
 Said = TypeVar("Said", bound=Body)
