@@ -16,14 +16,13 @@ from dataclasses import dataclass, field
 from gateway.attempt import AttemptEnded, Gated, Ports, Run
 from gateway.contracts.canonical import digest
 from gateway.contracts.failures import Code
-from gateway.contracts.outcome import Outcome
+from gateway.contracts.outcome import IN_FLIGHT_STATES, Outcome
 from gateway.contracts.references import AttemptId
 from gateway.contracts.statements import Purpose, Trigger, TriggerKind
 from gateway.contracts.words import Actor, ApprovalUse, End, Next, State
 from gateway.ending import unrecorded
 from gateway.errors import (
     InvalidInput,
-    InvariantViolation,
     JournalFailed,
     JournalUnavailable,
     MalformedInput,
@@ -87,8 +86,10 @@ class Orchestrator:
             gated = await run.gate()
         except AttemptEnded as ended:
             return await run.close(ended)
-        except InvariantViolation:
-            return await run.close(AttemptEnded(End.FAULT, Code.INVARIANT_VIOLATION))
+        except (JournalUnavailable, JournalFailed):
+            raise
+        except Exception as fault:  # noqa: BLE001 — whatever a defect raises, the answer is bounded (I8)
+            return await run.close(_fault(run, fault))
         if run.header.purpose is Purpose.CHECK:
             return await run.finish_check()
         task = asyncio.create_task(self._execute(run, gated))
@@ -104,6 +105,8 @@ class Orchestrator:
         except KeyTaken as taken:
             await run.release()
             return await self._answer_of(taken.holder)
+        except Exception as fault:  # noqa: BLE001 — after the intent a defect's effect is unknown (I3)
+            return await run.close(_fault(run, fault))
 
     def _denial(self, trigger: Trigger, purpose: Purpose) -> Code | None:
         """Why a verified trigger may not start this (TRIG-02, TRIG-03, C-20)."""
@@ -135,7 +138,10 @@ class Orchestrator:
         clock = self.ports.clock
         deadline = clock.monotonic() + self.ports.bounds.replay_wait_seconds
         while True:
-            file = await self.ports.journal.attempt(attempt)
+            try:
+                file = await self.ports.journal.attempt(attempt)
+            except (JournalUnavailable, JournalFailed):
+                return _in_flight(attempt)  # the key is taken: to say "blocked" now would be a guess
             if file is not None and file.outcome is not None:
                 return file.outcome.model_copy(update={"replayed": True})
             remaining = deadline - clock.monotonic()
@@ -150,6 +156,13 @@ class Orchestrator:
 def attempt_key(header: Header) -> str:
     """One approved operation on one proposal: whoever reserves this executes it (IDEM-01, IDEM-04)."""
     return digest(ATTEMPT_KEY_DOMAIN, f"{header.proposal_digest}|{header.approval}".encode())
+
+
+def _fault(run: Run, fault: Exception) -> AttemptEnded:
+    """The end of an attempt in which the gateway itself broke; only the kind of fault is logged (I7)."""
+    logger.error("attempt %s broke: %s", run.attempt.identity.attempt, type(fault).__name__)
+    intended = run.attempt.state in IN_FLIGHT_STATES
+    return AttemptEnded(End.UNKNOWN if intended else End.FAULT, Code.INVARIANT_VIOLATION)
 
 
 def _header(verified: Verified[Trigger], purpose: Purpose) -> Header:

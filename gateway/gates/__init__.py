@@ -15,7 +15,15 @@ from gateway.audit.acknowledgement import Sinks
 from gateway.authorization import Verdict
 from gateway.boundary import Boundary, Engagement
 from gateway.clock import Clock
-from gateway.contracts.evidence import Evidence, EvidenceSource, Question
+from gateway.contracts.evidence import (
+    ConsentEvidence,
+    Evidence,
+    EvidenceSource,
+    IdentityEvidence,
+    NoticeEvidence,
+    Question,
+    TenantEvidence,
+)
 from gateway.contracts.failures import Code
 from gateway.contracts.words import GateName
 from gateway.gates import approval, audit_readiness, consent, external_readiness, identity, proposal, tenant
@@ -92,10 +100,10 @@ class Gatekeeper:
         asked_at = self.clock.now()
         source = self.evidence
         answers = await asyncio.gather(
-            self._bounded(case, source.identity(question)),
-            self._bounded(case, source.tenant(question)),
-            self._bounded(case, source.consent(question)),
-            self._bounded(case, source.notice(question)),
+            self._bounded(case, IdentityEvidence, source.identity(question)),
+            self._bounded(case, TenantEvidence, source.tenant(question)),
+            self._bounded(case, ConsentEvidence, source.consent(question)),
+            self._bounded(case, NoticeEvidence, source.notice(question)),
         )
         return Answers(
             question=question,
@@ -106,10 +114,11 @@ class Gatekeeper:
             notice=answers[3],
         )
 
-    async def _bounded(self, case: Case, fetching: Coroutine[Any, Any, Answer]) -> Answer | None:
-        """One answer, or None: an evidence source that raises or is late proves nothing."""
+    async def _bounded(self, case: Case, kind: type[Answer], fetching: Coroutine[Any, Any, Answer]) -> Answer | None:
+        """One answer, or None: a source that raises, is late or answers something else proves nothing."""
         try:
             async with asyncio.timeout(case.bounds.evidence_seconds):
-                return await fetching
+                answer = await fetching
         except Exception:  # noqa: BLE001 — a guest's exception may be anything and may hold data; the verdict says it
             return None
+        return answer if isinstance(answer, kind) else None

@@ -1,0 +1,92 @@
+"""A practice on the embedded sandbox: the real gateway, journal, registry, policies, boundary and server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from adapters.sandbox.faults import Action, Fault, Switch
+from adapters.sandbox.server import SandboxServer
+from conformance.rehearsal import Rehearsal
+from gateway.contracts.connection import Connection, CredentialUse, Limits, Scheme
+from gateway.contracts.references import ConnectionId, PracticeId
+from gateway.gateway import Gateway
+from gateway.surfaces.local import LocalPractice
+
+TOKEN = "sandbox-token"
+
+
+@dataclass(slots=True)
+class World:
+    """One practice and the system it is connected to. `sent` asks the system itself, never the gateway."""
+
+    rehearsal: Rehearsal
+    server: SandboxServer
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def local(self) -> LocalPractice:
+        return self.rehearsal.local
+
+    @asynccontextmanager
+    async def gateway(self, **options: Any) -> AsyncIterator[Gateway]:
+        async with Gateway.open(self.local.home, **(self.options | options)) as gateway:
+            yield gateway
+
+    def arm(self, fault: Fault, action: Action, **details: Any) -> None:
+        self.server.faults.arm(Switch(fault=fault, action=action, **details))
+
+    async def journal(self) -> dict[str, Any]:
+        async with httpx.AsyncClient(base_url=self.server.url, trust_env=False) as client:
+            document: dict[str, Any] = (await client.get("/_control/journal")).json()
+            return document
+
+    async def sent(self) -> int:
+        """Mutating requests that reached the system, by its own count."""
+        return len((await self.journal())["received"])
+
+    async def appointments(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self.journal())["appointments"]
+        return found
+
+
+@pytest.fixture
+async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Make a world; keyword arguments go to `LocalPractice.create`, `settings` into the connection."""
+    async with AsyncExitStack() as stack:
+
+        async def make(name: str = "one", settings: dict[str, Any] | None = None, **options: Any) -> World:
+            root = tmp_path / name
+            root.mkdir()
+            starting = SandboxServer.start(root / "sandbox.db", credentials=TOKEN, control=True)
+            server = await stack.enter_async_context(starting)
+            limits = Limits(**options.pop("limits", {"request_seconds": 2, "commit_seconds": 4}))
+            practice = PracticeId.random()
+            connection = Connection(
+                connection_id=ConnectionId.random(),
+                practice=practice,
+                adapter="sandbox",
+                base_url=server.url,
+                hosts=(server.url.removeprefix("http://"),),
+                zone="Europe/Berlin",
+                credential=CredentialUse(scheme=Scheme.BEARER, name="sandbox"),
+                limits=limits,
+                settings=settings or {},
+            )
+            local = LocalPractice.create(root / "practice", [connection], practice=practice, **options)
+            local.keep_secret("sandbox", TOKEN)
+            return World(Rehearsal.prepare(local, connection), server)
+
+        yield make
+
+
+@pytest.fixture
+async def world(make_world: Callable[..., Any]) -> World:
+    made: World = await make_world()
+    return made
