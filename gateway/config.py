@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -152,11 +152,12 @@ def load(home: Path) -> Configuration:
         raise ConfigurationError(f"{error}; {RESEAL}") from None
 
 
-def seal(home: Path, versions: Collection[tuple[str, int]]) -> str:
+def seal(home: Path, versions: Callable[[Path], Collection[tuple[str, int]]]) -> str:
     """Check every configuration file, then list their digests in `seal.json`; the seal's own digest.
 
-    `versions` are the policy versions found to be valid; every selection must name one (`gateway.home.seal`
-    finds them). Raises `ConfigurationError` saying what to mend; an earlier seal then stays as it was.
+    `versions` validates a directory of policies and lists the versions in it; every selection must name one
+    (`gateway.home.seal` brings it: policies know this module, not the other way round). Raises
+    `ConfigurationError` saying what to mend; an earlier seal then stays as it was.
     """
     try:
         files = _files(home)
@@ -164,9 +165,9 @@ def seal(home: Path, versions: Collection[tuple[str, int]]) -> str:
             files=tuple(SealedFile(path=path, sha256=_sha256(files[path])) for path in sorted(files)),
         )
         settings = _configuration(home, files, sealed.seal_digest).settings
-        for entry in settings.policies:
-            if (entry.policy, entry.version) not in versions:
-                raise ConfigurationError(f"{SETTINGS} selects a policy version that {POLICIES}/ does not hold")
+        held = versions(home / POLICIES)
+        if any((entry.policy, entry.version) not in held for entry in settings.policies):
+            raise ConfigurationError(f"{SETTINGS} selects a policy version that {POLICIES}/ does not hold")
         documents.write(home / SEAL, documents.spell(sealed), SEAL)
     except DocumentError as error:
         raise ConfigurationError(str(error)) from None

@@ -63,8 +63,7 @@ def seal(home: Path) -> str:
 
     Raises `ConfigurationError` saying what to mend; an earlier seal then stays as it was.
     """
-    versions = PolicyStore.load(home / config.POLICIES).versions()
-    return config.seal(home, versions)
+    return config.seal(home, lambda directory: PolicyStore.load(directory).versions())
 
 
 def _fill(home: Path, settings: Settings, connections: Sequence[Connection], keys: TrustedKeys) -> None:
