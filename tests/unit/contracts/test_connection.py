@@ -1,0 +1,74 @@
+"""A connection: sealed address, hosts and credentials by name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.contracts.connection import Connection
+from gateway.errors import InvalidInput
+
+
+def connection(examples: dict[str, dict[str, Any]], **changes: Any) -> Connection:
+    return Connection.parse(json.dumps(examples["Connection"] | changes))
+
+
+@pytest.mark.requirement("ADAPT-07")
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"base_url": "http://user:secret@127.0.0.1:8080/"}, "document"),
+        ({"credential": {"scheme": "basic", "name": "calendar", "secret": "hunter2"}}, "credential"),
+        ({"credential": {"scheme": "basic", "name": "calendar", "password": "hunter2"}}, "credential"),
+        ({"password": "hunter2"}, "document"),
+    ],
+)
+def test_a_connection_has_no_room_for_a_secret(
+    change: dict[str, Any], field: str, examples: dict[str, dict[str, Any]]
+) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        connection(examples, **change)
+    assert refusal.value.faults[0][0] == field
+    assert "hunter2" not in repr(refusal.value)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"base_url": "ftp://127.0.0.1:8080/"},
+        {"base_url": "file:///etc/passwd"},
+        {"base_url": "127.0.0.1:8080"},
+        {"base_url": "http://127.0.0.1:8081/"},
+        {"base_url": "http://127.0.0.1/"},
+        {"hosts": []},
+        {"hosts": ["127.0.0.1"]},
+        {"hosts": ["EXAMPLE.org:443", "127.0.0.1:8080"]},
+        {"hosts": ["*:8080", "127.0.0.1:8080"]},
+        {"network": "anywhere"},
+        {"zone": "Mars/Olympus"},
+        {"limits": {"reply_bytes": 10**9}},
+        {"limits": {"commit_seconds": 0}},
+        {"credential": {"scheme": "basic"}},
+        {"credential": {"scheme": "none", "name": "calendar"}},
+    ],
+)
+def test_a_contradictory_or_unbounded_connection_is_refused(
+    change: dict[str, Any], examples: dict[str, dict[str, Any]]
+) -> None:
+    with pytest.raises(InvalidInput):
+        connection(examples, **change)
+
+
+def test_the_port_may_be_implied_by_the_scheme_but_is_stated_in_the_hosts(examples: dict[str, dict[str, Any]]) -> None:
+    assert connection(examples, base_url="https://calendar.example.org/dav", hosts=["calendar.example.org:443"])
+    assert connection(examples, base_url="http://calendar.example.org/dav", hosts=["calendar.example.org:80"])
+
+
+def test_a_bad_setting_is_named_by_its_field_and_not_by_its_own_name(examples: dict[str, dict[str, Any]]) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        connection(examples, settings={"Erika Mustermann": "x"})
+    assert refusal.value.faults[0][0] == "settings"
+    assert "Erika" not in repr(refusal.value)
