@@ -26,7 +26,7 @@ def judge_record(case: Case) -> Code | None:
         return Code.PROPOSAL_UNKNOWN
     proposal = file.proposal
     if proposal.proposal_digest != case.trigger.proposal_digest:
-        earlier = any(case.trigger.proposal_digest == digest for digest in file.earlier_digests)
+        earlier = case.trigger.proposal_digest in file.revisions
         return Code.PROPOSAL_REVISED if earlier else Code.PROPOSAL_UNKNOWN
     if file.held_by is not None:
         return Code.PROPOSAL_EXECUTED if file.executed else Code.PROPOSAL_FROZEN

@@ -103,8 +103,7 @@ class Appended:
 class ProposalFile:
     """Everything recorded about one proposal, read in one consistent look.
 
-    `proposal` is the latest revision and `earlier_digests` those of the revisions before it. `held_by`
-    is None where nothing holds it; `hold_effect` is the holder's effect (None while in flight) and
+    `proposal` is the latest revision. `held_by` is None where nothing holds it; `hold_effect` is the holder's effect (None while in flight) and
     `hold_resolution` its resolution. `records` are in chain order.
     """
 
@@ -115,7 +114,11 @@ class ProposalFile:
     held_by: AttemptId | None
     hold_effect: Effect | None
     hold_resolution: Finding | None = None
-    earlier_digests: tuple[str, ...] = ()
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """The digests of all revisions, the latest last."""
+        return tuple(record.reference for record in self.records if record.kind is RecordKind.PROPOSAL)
 
     @property
     def executed(self) -> bool:

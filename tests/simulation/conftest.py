@@ -49,7 +49,7 @@ class World:
 
     async def sent(self) -> int:
         """Mutating requests that reached the system, by its own count."""
-        return len((await self.journal())["received"])
+        return len((await self.journal())["requests"])
 
     async def appointments(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.journal())["appointments"]
