@@ -97,8 +97,7 @@ class SandboxAdapter:
             reply = await read.get(_path(identifier))
             return None if mapping.is_absent(reply) else mapping.said(mapping.Appointment, reply)
         key = request.target_key()
-        found = mapping.said(mapping.Found, await read.get("/appointments", params={"key": key}))
-        return next((each for each in found.items if key in each.keys), None)
+        return mapping.found(await read.get("/appointments", params={"key": key}), key)
 
     async def _is_free(
         self, approved: mapping.Booking, target: mapping.Appointment | None, read: httpx.AsyncClient

@@ -181,15 +181,13 @@ def receipt(reply: httpx.Response, request: Request) -> Receipt:
 def observation(reply: httpx.Response, request: Request) -> Observation:
     """What a look by the commit's key shows; a reply that proves nothing is INDETERMINATE."""
     try:
-        items = said(Found, reply).items
+        held = found(reply, request.native_key())
     except Refusal:
         return Observation(finding=ObservationFinding.INDETERMINATE, basis=Basis.BY_KEY)
-    if not items:
+    if held is None:
         return Observation(finding=ObservationFinding.ABSENT, basis=Basis.BY_KEY)
-    if len(items) > 1 or request.native_key() not in items[0].keys:  # not an answer to what was asked
-        return Observation(finding=ObservationFinding.INDETERMINATE, basis=Basis.BY_KEY)
-    finding = ObservationFinding.PRESENT if in_force(items[0], request) else ObservationFinding.DIFFERENT
-    return Observation(finding=finding, basis=Basis.BY_KEY, version=items[0].version, identifier=items[0].id)
+    finding = ObservationFinding.PRESENT if in_force(held, request) else ObservationFinding.DIFFERENT
+    return Observation(finding=finding, basis=Basis.BY_KEY, version=held.version, identifier=held.id)
 
 
 def said(body: type[Said], reply: httpx.Response) -> Said:
@@ -200,6 +198,17 @@ def said(body: type[Said], reply: httpx.Response) -> Said:
         return body.model_validate_json(reply.content)
     except ValidationError:
         raise Refusal(Code.REPLY_UNRECOGNISED) from None
+
+
+def found(reply: httpx.Response, key: str) -> Appointment | None:
+    """The appointment that a look-up by key gave, or none; raises `Refusal` as `said` does.
+
+    A server that ignores the parameter answers something, but not what was asked.
+    """
+    items = said(Found, reply).items
+    if len(items) > 1 or any(key not in each.keys for each in items):
+        raise Refusal(Code.REPLY_UNRECOGNISED)
+    return items[0] if items else None
 
 
 def not_ready(code: Code) -> Readiness:

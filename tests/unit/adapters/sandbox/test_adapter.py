@@ -90,7 +90,8 @@ async def booked(office: Office, practice: Practice) -> Request:
 
 def follow_up(practice: Practice, operation: Operation, booked: Request, version: str = "1", **more: Any) -> Request:
     start = booked.particulars.start + (HOUR if operation is Operation.RESCHEDULE else timedelta(0))
-    return practice.request(operation, **({"start": start, "target": (booked.key, version)} | more))
+    fields: dict[str, Any] = {"start": start, "target": (booked.key, version)}
+    return practice.request(operation, **(fields | more))
 
 
 @pytest.mark.requirement("CARD-01")
@@ -270,19 +271,22 @@ async def test_a_target_that_is_not_what_the_reviewer_saw_is_not_touched(
 
 
 @pytest.mark.requirement("ADAPT-05", "CARD-06")
-async def test_the_same_commit_again_changes_nothing_at_the_vendor(
+async def test_the_same_approved_action_made_anew_changes_nothing_at_the_vendor(
     office: Office, practice: Practice, booked: Request
 ) -> None:
-    for operation, version in ((Operation.BOOK, "1"), (Operation.RESCHEDULE, "1"), (Operation.CANCEL, "2")):
-        moved = booked.particulars.start + HOUR
-        request = (
-            booked if operation is Operation.BOOK else follow_up(practice, operation, booked, version, start=moved)
-        )
-        prepared = (await office.readiness(request)).prepared
-        first = await office.commit(request, prepared)
-        _, effects = await office.counts()
-        assert await office.commit(request, prepared) == first
-        assert (first.claim, (await office.counts())[1]) == (Claim.APPLIED, effects)
+    moved = {"start": booked.particulars.start + HOUR}
+
+    async def twice(operation: Operation, version: str) -> tuple[Receipt, Receipt]:
+        first, second = (follow_up(practice, operation, booked, version, **moved) for _ in range(2))
+        prepared = (await office.readiness(first)).prepared
+        return await office.commit(first, prepared), await office.commit(second, prepared)
+
+    again = await office.commit(practice.request())
+    assert (again.claim, again.version, await office.counts()) == (Claim.APPLIED, "1", (2, 1))
+    for operation, version, count in ((Operation.RESCHEDULE, "1", (4, 2)), (Operation.CANCEL, "2", (6, 3))):
+        first, second = await twice(operation, version)
+        assert (first.claim, second) == (Claim.APPLIED, first)
+        assert await office.counts() == count
     assert len((await office.journal())["appointments"]) == 1
 
 

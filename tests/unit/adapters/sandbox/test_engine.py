@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -82,7 +82,7 @@ def test_the_same_key_and_content_writes_once(engine: Engine, slot: Booking, boo
 def test_the_same_key_with_other_content_is_refused_for_any_operation(
     engine: Engine, slot: Booking, booked: Appointment
 ) -> None:
-    attempts = (
+    attempts: tuple[Callable[[], object], ...] = (
         lambda: engine.book("first", later(slot, 60)),
         lambda: engine.reschedule("first", booked.id, "1", slot),
         lambda: engine.cancel("first", booked.id, "1", None),
