@@ -46,7 +46,7 @@ class SandboxAdapter:
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
         """Prove by reads alone that the commit can be made as approved (GATE-24 to GATE-27).
 
-        `prepared` is the target appointment, for its version. Raises `Refusal(PARTICULARS_MISSING)`.
+        `prepared` is the target appointment, for its version. Raises KeyError for a missing identifier.
         """
         approved = mapping.booking(request)
         try:

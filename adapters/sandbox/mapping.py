@@ -123,20 +123,21 @@ class Problem(Body):
 
 
 def booking(request: Request) -> Booking:
-    """What was approved, in vendor identifiers; raises `Refusal(PARTICULARS_MISSING)` where one is unknown."""
+    """What was approved, in vendor identifiers.
+
+    A reference that the practice bound to nothing raises the look-up's own KeyError, which the boundary
+    knows for the practice's gap (PARTICULARS_MISSING); catching it here would make it this adapter's fault.
+    """
     particulars = request.particulars
-    try:
-        return Booking(
-            patient=request.identifiers[particulars.patient],
-            participants=tuple(request.identifiers[each.participant] for each in particulars.participants),
-            location=request.identifiers[particulars.location],
-            service=request.identifiers[particulars.service],
-            reason=particulars.reason,
-            start=particulars.start,
-            end=particulars.end,
-        )
-    except KeyError:
-        raise Refusal(Code.PARTICULARS_MISSING) from None
+    return Booking(
+        patient=request.identifiers[particulars.patient],
+        participants=tuple(request.identifiers[each.participant] for each in particulars.participants),
+        location=request.identifiers[particulars.location],
+        service=request.identifiers[particulars.service],
+        reason=particulars.reason,
+        start=particulars.start,
+        end=particulars.end,
+    )
 
 
 def in_force(appointment: Appointment, request: Request) -> bool:
