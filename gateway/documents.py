@@ -34,13 +34,15 @@ def read(path: Path, shown: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes | Non
         return None
     except OSError as error:
         raise DocumentError(_unopened(shown, error)) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise DocumentError(f"{shown} is not a regular file; put the document itself there")
-        try:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(limit + 1)
-        except OSError as error:
-            raise DocumentError(_unopened(shown, error)) from None
+    except OSError as error:
+        raise DocumentError(_unopened(shown, error)) from None
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise DocumentError(f"{shown} is larger than {limit} bytes; split or shorten it")
     return content

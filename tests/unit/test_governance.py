@@ -252,6 +252,15 @@ def test_a_record_that_does_not_verify_stops_the_start(tmp_path, environment):
             path.unlink()
 
 
+def test_another_practices_record_is_refused_even_under_a_key_trusted_for_that_practice(production):
+    other = PracticeId.random()
+    trusted = TrustedKeys(keys=(production.key.public(TYPES, other),))
+    record = production.record(practice=other)
+    (production.configuration.home / "governance.jws").write_text(sign(record, production.key))
+    with pytest.raises(ConfigurationError, match="another practice"):
+        Governance.load(production.configuration, Keyring(trusted))
+
+
 def test_a_key_that_may_not_sign_governance_records_cannot(tmp_path):
     made = place(tmp_path, Environment.PRODUCTION)
     trusted = made.key.public(["gateway-decision+jws"], made.configuration.settings.practice)

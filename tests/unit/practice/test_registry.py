@@ -103,7 +103,6 @@ def test_a_person_listed_twice_makes_the_list_unusable(clinic):
         clinic.registry.people()
 
 
-@pytest.mark.requirement("GATE-13", "GATE-17")
 def test_a_proposal_made_here_is_complete_and_commits_to_the_registered_particulars(clinic):
     proposal = clinic.proposal()
     assert proposal.practice == clinic.practice

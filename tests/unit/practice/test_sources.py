@@ -174,7 +174,7 @@ async def test_a_patient_who_was_not_told_of_irreversibility_is_reported_so(clin
     assert not told.irreversibility_told
 
 
-@pytest.mark.requirement("GOV-13", "DEP-06")
+@pytest.mark.requirement("GOV-13")
 @pytest.mark.parametrize(
     ("name", "ask"),
     [
