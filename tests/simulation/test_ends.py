@@ -208,9 +208,7 @@ class TestGates:
 
     @pytest.mark.requirement("GATE-04", "GATE-06")
     async def test_a_reviewer_who_authenticated_long_before_deciding_blocks(self, world: Any) -> None:
-        stale = Authentication(
-            method=AuthenticationMethod.PASSKEY, at=world.local.clock.now() - timedelta(seconds=901)
-        )
+        stale = Authentication(method=AuthenticationMethod.PASSKEY, at=world.local.clock.now() - timedelta(seconds=901))
         async with world.gateway() as gateway:
             outcome = await self.attempt(world, gateway, authentication=stale)
         assert ended(outcome)[:2] == (State.BLOCKED, Code.REVIEWER_NOT_AUTHENTICATED)
