@@ -300,7 +300,7 @@ async def test_a_bound_appointment_resolves_to_the_vendors_identifier_next_time_
         await clinic.resolver.bind(binding)
         await clinic.resolver.bind(binding)
     (resolved,) = await clinic.resolver.resolve(rescheduled)
-    assert resolved.identifiers[appointment] == "vendor-event-9"
+    assert resolved.identifiers.get(appointment) == "vendor-event-9"
     booking = clinic.registry.booking(appointment)
     assert booking is not None
     assert [bound.version for bound in booking.history] == ['"1"', '"2"']
