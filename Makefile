@@ -51,8 +51,7 @@ lock: ## make the locks again from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras $(LOCK) -o requirements/dev.txt
 	uv pip compile pyproject.toml --extra demo --extra build $(LOCK) -c requirements/dev.txt -o requirements/demo.txt
 
-LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	--no-emit-index-url --no-emit-find-links
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

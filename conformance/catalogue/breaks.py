@@ -175,11 +175,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
         console.print_json(data={"ok": not survived, "rows": len(broken_rows), "breaks": listed})
     else:
-        table = Table("rows", "file", "new text", "noticed")
+        table = Table("rows", "file", "noticed")
         for result in results:
-            change = " ".join(result.entry.new.split())[:60] or "(deleted)"
-            table.add_row(", ".join(result.entry.requirements), result.entry.file, change, result.complaint or "yes")
+            noticed = "NO" if result.complaint else "yes"
+            table.add_row(", ".join(result.entry.requirements), result.entry.file, noticed)
         console.print(table)
+        for result in survived:
+            console.print(f"{result.complaint}\n    new text: {result.entry.new!r}", markup=False, highlight=False)
         console.print(f"{len(results) - len(survived)} of {len(results)} breaks noticed; {len(broken_rows)} rows")
     return 1 if survived else 0
 
