@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway import config, observation, recovery
@@ -39,10 +39,14 @@ from gateway.signatures import Keyring
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One practice's gateway. Make it with `Gateway.open`; any number of tasks may use it at once."""
+    """One practice's gateway. Make it with `Gateway.open`; any number of tasks may use it at once.
+
+    `recovered` are the attempts that opening it closed, because their process had died.
+    """
 
     ports: Ports
     _orchestrator: Orchestrator = field(repr=False)
+    recovered: tuple[Outcome, ...] = ()
 
     @classmethod
     @asynccontextmanager
@@ -59,7 +63,7 @@ class Gateway:
         journal = SqliteJournal.open(home / configuration.settings.journal, key=configuration.sibling_key)
         try:
             gateway = cls._assemble(configuration, found, journal, clock or SystemClock())
-            await recovery.recover(gateway.ports)
+            gateway = replace(gateway, recovered=tuple(await recovery.recover(gateway.ports)))
             yield gateway
             await gateway._orchestrator.settle()
         finally:
