@@ -1,0 +1,77 @@
+"""Which addresses a connection may reach.
+
+Owns: the verdict on every resolved IP address (SSRF). Refuses: anything but global unicast, unless the
+sealed connection says `network: private` (RFC 1918, RFC 4193, RFC 6598); loopback unless the environment
+admits that very address; link-local, multicast, unspecified, reserved and cloud metadata addresses always.
+One forbidden address among a name's answers refuses the name: honest names do not mix.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+
+from gateway.contracts.connection import Network
+
+Address = IPv4Address | IPv6Address
+Admits = Callable[[str, int], bool]
+
+_PRIVATE: Final = tuple(
+    ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
+_METADATA: Final = frozenset(
+    ip_address(text) for text in ("169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254")
+)
+_NAT64: Final = ip_network("64:ff9b::/96")  # RFC 6052
+_LOW_32_BITS: Final = 0xFFFFFFFF
+
+
+class AddressForbiddenError(Exception):
+    """The host is not one that this connection may reach."""
+
+
+class NameUnresolvedError(Exception):
+    """The host has no address right now."""
+
+
+def meant(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for (mapped, 6to4, NAT64), else the address itself."""
+    if isinstance(address, IPv6Address):
+        embedded = address.ipv4_mapped or address.sixtofour
+        if embedded is not None:
+            return embedded
+        if address in _NAT64:
+            return IPv4Address(int(address) & _LOW_32_BITS)
+    return address
+
+
+def reachable(address: Address, network: Network) -> bool:
+    """Whether a connection on `network` may reach this non-loopback address."""
+    address = meant(address)
+    if address in _METADATA or address.is_multicast:
+        return False
+    if address.is_global:
+        return True
+    return network is Network.PRIVATE and any(address in block for block in _PRIVATE)
+
+
+async def resolve(host: str, port: int, network: Network, admits: Admits) -> tuple[Address, ...]:
+    """Every address of a declared host, each checked; raises `AddressForbiddenError` or `NameUnresolvedError`."""
+    if not admits(host, port):
+        raise AddressForbiddenError
+    loop = asyncio.get_running_loop()
+    try:
+        answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = tuple(dict.fromkeys(ip_address(str(answer[4][0])) for answer in answers))
+    except (OSError, ValueError):
+        raise NameUnresolvedError from None
+    for address in addresses:
+        allowed = admits(str(address), port) if meant(address).is_loopback else reachable(address, network)
+        if not allowed:
+            raise AddressForbiddenError
+    if not addresses:
+        raise NameUnresolvedError
+    return addresses

@@ -1,0 +1,99 @@
+"""Where secrets come from, and the one header that they become.
+
+Owns: two credential sources, registered as plugins like any other, and the header value of each scheme.
+Refuses: secret files that others could read or swap, and secrets that would not fit one header line.
+No exception here carries a secret or a path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from gateway.contracts.connection import CredentialUse, Scheme
+from gateway.hookspecs import CredentialSource, hookimpl
+
+_MAX_SECRET_BYTES: Final = 8 * 1024
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
+_PAIR: Final = re.compile(r"[^\x00-\x1f\x7f:]+:[^\x00-\x1f\x7f]*")  # RFC 7617 §2
+
+
+class CredentialUnavailableError(Exception):
+    """No source has a usable secret of that name."""
+
+
+class EnvironmentSecrets:
+    """`clinic-calendar` is read from `GATEWAY_SECRET_CLINIC_CALENDAR`, at each use."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    async def secret(self, name: str) -> str:
+        try:
+            return os.environ[self._prefix + name.upper().replace("-", "_")]
+        except KeyError:
+            raise CredentialUnavailableError from None
+
+
+class FileSecrets:
+    """One file per secret, in a directory of its own: regular, owned by this user, mode 0600 or less."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def secret(self, name: str) -> str:
+        return await asyncio.to_thread(self._read, name)
+
+    def _read(self, name: str) -> str:
+        try:
+            descriptor = os.open(self._directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            raise CredentialUnavailableError from None
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            private = stat.S_ISREG(status.st_mode) and not status.st_mode & 0o077 and status.st_uid == os.geteuid()
+            if not private or status.st_size > _MAX_SECRET_BYTES:
+                raise CredentialUnavailableError
+            content = file.read(_MAX_SECRET_BYTES)
+        try:
+            return content.decode("utf-8").removesuffix("\n")
+        except UnicodeDecodeError:
+            raise CredentialUnavailableError from None
+
+
+@hookimpl
+def gateway_credential_sources(options: Mapping[str, str], home: Path) -> Mapping[str, CredentialSource]:
+    """Options: `prefix` of the variables (environment), `directory` relative to the home (file)."""
+    return {
+        "environment": EnvironmentSecrets(options.get("prefix", "GATEWAY_SECRET_")),
+        "file": FileSecrets(home / options.get("directory", "secrets")),
+    }
+
+
+async def authorization_header(use: CredentialUse, sources: Sequence[CredentialSource]) -> str | None:
+    """The `Authorization` value, or None for scheme none; raises `CredentialUnavailableError` and nothing
+    else. Sources are asked in their configured order; the first that has the secret wins."""
+    if use.name is None:
+        return None
+    for source in sources:
+        try:
+            secret = await source.secret(use.name)
+        except Exception:  # noqa: S112 - a plugin's text could hold the secret
+            continue
+        return _header(use.scheme, secret)
+    raise CredentialUnavailableError
+
+
+def _header(scheme: Scheme, secret: object) -> str:
+    if isinstance(secret, str):
+        if scheme is Scheme.BASIC and _PAIR.fullmatch(secret):
+            return "Basic " + base64.b64encode(secret.encode()).decode("ascii")
+        if scheme is Scheme.BEARER and _TOKEN.fullmatch(secret):
+            return f"Bearer {secret}"
+    raise CredentialUnavailableError

@@ -1,0 +1,171 @@
+"""The boundary itself: one per gateway, the only way from the core to a network (CP-20).
+
+Owns: the adapters, the sealed connections, the practice's resolver, the credential sources and the one
+TLS context. Resolves a proposal's references afresh for every attempt and holds them against the salted
+commitment that was approved (I5, CARD-09).
+Refuses: unknown connections, undeclared operations, a relay that redelivers without a proven key (C-35),
+and particulars that are missing, ambiguous or not the approved ones.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from gateway.boundary.addresses import Admits
+from gateway.boundary.containment import contained
+from gateway.boundary.engagement import Engagement, Identifiers
+from gateway.boundary.session import Budget, Door
+from gateway.clock import Clock
+from gateway.config import Bounds
+from gateway.contracts.adapter import Adapter, Descriptor, Idempotency, Request, native_key
+from gateway.contracts.connection import Connection
+from gateway.contracts.failures import Code, Refusal
+from gateway.contracts.proposal import Particulars, Proposal
+from gateway.contracts.references import ConnectionId
+from gateway.hookspecs import CredentialSource, ReferenceResolver, Resolved
+
+_SALT: Final = re.compile(r"[0-9a-f]{64}")
+_TALKATIVE: Final = ("httpx", "httpcore.connection", "httpcore.http11")
+
+
+class Boundary:
+    """Admits adapters to the network, one engagement per attempt.
+
+    `admits(host, port)` says what environment and governance admit; it is also asked about a loopback
+    address by its number. `sibling_digest` is the journal's keyed digest. `tls` overrides the system's
+    trust store, for a practice with its own authority.
+    """
+
+    def __init__(  # noqa: PLR0913 - the gateway wires it once, by name
+        self,
+        *,
+        adapters: Mapping[str, Adapter],
+        connections: Mapping[ConnectionId, Connection],
+        resolver: ReferenceResolver,
+        credentials: Sequence[CredentialSource],
+        clock: Clock,
+        admits: Admits,
+        sibling_digest: Callable[..., str],
+        bounds: Bounds,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._adapters = adapters
+        self._connections = connections
+        self._resolver = resolver
+        self._credentials = credentials
+        self._clock = clock
+        self._admits = admits
+        self._sibling_digest = sibling_digest
+        self._bounds = bounds
+        self._tls = tls or ssl.create_default_context()
+        _silence()
+
+    def describe(self, connection_id: ConnectionId) -> Descriptor:
+        """What the adapter claims, asked and validated afresh; raises `Refusal` with CONNECTION_UNKNOWN or
+        ADAPTER_FAULT."""
+        connection = self._connections.get(connection_id)
+        adapter = self._adapters.get(connection.adapter) if connection is not None else None
+        if connection is None or adapter is None:
+            raise Refusal(Code.CONNECTION_UNKNOWN)
+        try:
+            claimed = adapter.describe(connection)
+            if type(claimed) is Descriptor:
+                return Descriptor.model_validate_json(claimed.model_dump_json())
+        except BaseException:  # noqa: S110 - a guest's SystemExit must not end the gateway
+            pass
+        raise Refusal(Code.ADAPTER_FAULT)
+
+    async def engage(self, proposal: Proposal) -> Engagement:
+        """Everything that an attempt needs of the external side, resolved afresh and checked against what
+        was approved. Raises `Refusal`; sends nothing."""
+        descriptor = self.describe(proposal.connection)
+        connection = self._connections[proposal.connection]
+        if connection.practice != proposal.practice:
+            raise Refusal(Code.CONNECTION_UNKNOWN)
+        keyless = descriptor.redelivers and descriptor.idempotency is not Idempotency.UNIQUE
+        if proposal.operation not in descriptor.operations or keyless:
+            raise Refusal(Code.OPERATION_UNSUPPORTED)
+        resolved = await self._resolve(proposal)
+        particulars = resolved.particulars
+        request = Request(
+            operation=proposal.operation,
+            particulars=particulars,
+            identifiers=Identifiers(resolved.identifiers),
+            key=native_key(proposal.practice, proposal.proposal_digest, proposal.operation),
+            connection=connection,
+        )
+        return Engagement(
+            adapter=self._adapters[connection.adapter],
+            door=Door(
+                connection=connection,
+                descriptor=descriptor,
+                credentials=self._credentials,
+                admits=self._admits,
+                tls=self._tls,
+                budget=Budget(descriptor.requests_per_attempt),
+            ),
+            proposal=proposal,
+            request=request,
+            siblings=self._siblings(connection, particulars),
+            resolver=self._resolver,
+            clock=self._clock,
+            bounds=self._bounds,
+        )
+
+    async def _resolve(self, proposal: Proposal) -> Resolved:
+        async def sound() -> tuple[Resolved, ...]:
+            matches = tuple(await self._resolver.resolve(proposal))
+            if not all(_is_sound(match) for match in matches):
+                raise TypeError("not what the resolver's contract says")
+            return matches
+
+        ending = await contained(sound, self._bounds.evidence_seconds)
+        if ending.value is None:
+            raise Refusal(Code.EVIDENCE_UNAVAILABLE)
+        if not ending.value:
+            raise Refusal(Code.PARTICULARS_MISSING)
+        if len(ending.value) > 1:
+            raise Refusal(Code.PARTICULARS_AMBIGUOUS)
+        (resolved,) = ending.value
+        particulars = resolved.particulars
+        if not hmac.compare_digest(particulars.commitment(resolved.salt), proposal.commitment):
+            raise Refusal(Code.PARTICULARS_CHANGED)
+        if particulars.patient != proposal.patient or particulars.target != proposal.target:
+            raise Refusal(Code.CONTEXT_INVALID)
+        return resolved
+
+    def _siblings(self, connection: Connection, particulars: Particulars) -> tuple[str, ...]:
+        """Keyed digests of each slot, the patient's hour and the target appointment (I1)."""
+        start = particulars.start.isoformat()
+        digests = [
+            self._sibling_digest("slot", connection.connection_id, participant.participant, start)
+            for participant in particulars.participants
+        ]
+        digests.append(self._sibling_digest("patient", particulars.patient, start))
+        if particulars.target is not None:
+            digests.append(self._sibling_digest("target", particulars.target.appointment))
+        return tuple(dict.fromkeys(digests))
+
+
+def _is_sound(match: Resolved) -> bool:
+    return (
+        type(match) is Resolved
+        and type(match.particulars) is Particulars
+        and _SALT.fullmatch(match.salt) is not None
+        and all(isinstance(text, str) for pair in match.identifiers.items() for text in pair)
+    )
+
+
+def _withhold(record: logging.LogRecord) -> bool:
+    return False
+
+
+def _silence() -> None:
+    """httpx logs whole URLs and httpcore reply headers; both can hold data, so neither may speak (I7)."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_withhold)
