@@ -35,13 +35,15 @@ from pathlib import Path
 from gateway.gateway import Gateway
 
 async def main():
-    home, callers, tokens = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    home, callers, at_once, tokens = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
+    tokens = [token for token in tokens for _ in range(callers)]
     async with Gateway.open(home) as gateway:
         print("open", flush=True)
         sys.stdin.readline()
-        calls = [gateway.commit(token) for token in tokens for _ in range(callers)]
-        for outcome in await asyncio.gather(*calls):
-            print(json.dumps(outcome.plain()), flush=True)
+        for start in range(0, len(tokens), at_once):
+            for outcome in await asyncio.gather(*map(gateway.commit, tokens[start : start + at_once])):
+                print(json.dumps(outcome.plain()), flush=True)
+        sys.stdin.readline()
 
 asyncio.run(main())
 """
@@ -67,9 +69,13 @@ class Site:
         with httpx.Client(base_url=self.url, trust_env=False) as client:
             client.post("/_control/faults", json={"fault": fault, "action": action, **details}).raise_for_status()
 
-    def committing(self, *tokens: str, callers: int = 1, under: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        """A gateway process that opens the home, says `open`, waits for a line, and commits."""
-        script = [sys.executable, "-c", textwrap.dedent(COMMIT), str(self.local.home), str(callers), *tokens]
+    def committing(
+        self, *tokens: str, callers: int = 1, at_once: int = 1000, under: tuple[str, ...] = ()
+    ) -> subprocess.Popen[str]:
+        """A gateway process that opens the home, says `open`, waits for a line, and commits each token
+        for each caller, `at_once` at a time; then it waits for another line, or the end of input."""
+        numbers = [str(callers), str(at_once)]
+        script = [sys.executable, "-c", textwrap.dedent(COMMIT), str(self.local.home), *numbers, *tokens]
         return subprocess.Popen(
             [*under, *script],
             stdin=subprocess.PIPE,
