@@ -189,8 +189,7 @@ class CaldavAdapter:
         return None
 
     async def _get(self, name: str, read: httpx.AsyncClient) -> Stored | None:
-        # unencoded: a compressing proxy would decorate the entity tag, which If-Match must echo
-        reply = await read.get(name, headers={"Accept-Encoding": "identity", "Accept": "text/calendar"})
+        reply = await read.get(name, headers={"Accept": "text/calendar"})
         if reply.status_code in (404, 410):
             return None
         if reply.status_code != 200:
