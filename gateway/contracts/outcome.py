@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.contracts.base import Instant, Model
 from gateway.contracts.adapter import Basis
+from gateway.contracts.base import Instant, Model
 from gateway.contracts.canonical import Digest
 from gateway.contracts.failures import Code
 from gateway.contracts.references import AppointmentId, AttemptId, ObservationId, SignalId
+from gateway.contracts.statements import Finding
 from gateway.contracts.words import (
     Actor,
     ApprovalUse,
@@ -25,7 +26,6 @@ from gateway.contracts.words import (
     Standing,
     State,
 )
-from gateway.contracts.statements import Finding
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,10 +116,10 @@ def test_a_number_is_no_instant(instant: object) -> None:
 
 def test_a_naive_instant_is_refused_in_code_too() -> None:
     with pytest.raises(ValueError, match="timezone"):
-        Noted(at=datetime(2026, 1, 5, 9))  # noqa: DTZ001 (naive on purpose)
+        Noted(at=datetime(2026, 1, 5, 9))
 
 
-@given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001 (made aware below)
+@given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)))
 def test_an_instant_survives_its_own_canonical_form(naive: datetime) -> None:
     noted = Noted(at=naive.replace(tzinfo=UTC))
     assert Noted.parse(noted.canonical()) == noted
