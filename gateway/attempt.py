@@ -34,7 +34,6 @@ from gateway.contracts.statements import Decision, Purpose, Trigger
 from gateway.contracts.words import End, Environment, GateName, Severity, State
 from gateway.ending import conclude, unrecorded
 from gateway.errors import (
-    ConfigurationError,
     InvalidInput,
     JournalFailed,
     JournalUnavailable,

@@ -17,6 +17,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 _BODY = re.compile(r"(?:[0-9a-f]{32}|[0-9a-f]{64})\Z")
+_RUN = re.compile(r"(.)\1{7}")
 _MIN_DISTINCT_DIGITS = 8  # a random body has fewer about once in 10 million
 
 
@@ -25,7 +26,7 @@ def _opaque(body: str) -> bool:
         _BODY.match(body) is not None
         and len(set(body)) >= _MIN_DISTINCT_DIGITS
         and not body.isdecimal()
-        and not any(digit * 8 in body for digit in "0123456789abcdef")
+        and _RUN.search(body) is None
     )
 
 
@@ -39,6 +40,8 @@ class Reference(str):
         cls.kind = kind
 
     def __new__(cls, text: str) -> Self:
+        if type(text) is cls:
+            return text
         if not cls.kind or not text.startswith(cls.kind + "_") or not _opaque(text[len(cls.kind) + 1 :]):
             raise ValueError(f"must be '{cls.kind}_' and 32 or 64 random hexadecimal digits")
         return str.__new__(cls, text)
