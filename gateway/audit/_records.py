@@ -84,7 +84,11 @@ def _check_content(stored: StoredRecord, keyring: Keyring, said: Said) -> bool:
     if stored.kind == RecordKind.PROPOSAL:
         proposal = Proposal.parse(stored.body)
         said.revisions[proposal.proposal_digest] = proposal
-        return (proposal.practice, proposal.proposal_id) == names and beside == (None, None)
+        return (*names, stored.reference) == (
+            proposal.practice,
+            proposal.proposal_id,
+            proposal.proposal_digest,
+        ) and beside == (None, None)
     if stored.kind == RecordKind.OBSERVATION:
         seen = ObservationRecord.parse(stored.body)
         said.observations[seen.observation_id] = seen

@@ -42,7 +42,7 @@ class FileSink:
         with self._opened():
             pass
         with tempfile.TemporaryFile(dir=self._path.parent, buffering=0) as probe:
-            probe.write(bytes(PROBE_BYTES))
+            _write_all(probe.fileno(), bytes(PROBE_BYTES))
 
     def _append(self, lines: bytes) -> None:
         with self._opened() as descriptor:

@@ -103,8 +103,8 @@ class Appended:
 class ProposalFile:
     """Everything recorded about one proposal, read in one consistent look.
 
-    `proposal` is the latest revision. `held_by` is None where nothing holds it; `hold_effect` is the holder's effect (None while in flight) and
-    `hold_resolution` its resolution. `records` are in chain order.
+    `proposal` is the latest revision. `held_by` is None where nothing holds it; `hold_effect` is the holder's
+    effect (None while in flight) and `hold_resolution` its resolution. `records` are in chain order.
     """
 
     proposal: Proposal

@@ -161,12 +161,12 @@ def proposal_file(rows: Sequence[Row], held_by: str | None, effect: str | None, 
     records = records_of(rows)
     latest = max((record for record in records if record.kind is RecordKind.PROPOSAL), key=lambda record: record.seq)
     later = {record.kind for record in records if record.seq > latest.seq}
-    done = finding in (Finding.APPLIED, Finding.HANDLED_BY_HAND)
     return ProposalFile(
         proposal=Proposal.model_validate_json(latest.body),
         records=records,
         stopped=RecordKind.STOP in later,
         withdrawn=RecordKind.WITHDRAWAL in later,
         held_by=None if held_by is None else AttemptId(held_by),
-        hold_effect=Effect.APPLIED if done else None if effect is None else Effect(effect),
+        hold_effect=None if effect is None else Effect(effect),
+        hold_resolution=None if finding is None else Finding(finding),
     )

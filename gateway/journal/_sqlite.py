@@ -110,6 +110,8 @@ class SqliteJournal:
         revision = Proposal.parse(body) if kind is RecordKind.PROPOSAL else None
         if revision is not None and (revision.practice, revision.proposal_id) != (practice, proposal):
             raise Conflict("the proposal is not the one under whose reference it is recorded")
+        if revision is not None and reference != revision.proposal_digest:
+            raise InvariantViolation("a revision is recorded under its own digest")
         statement = writes.Statement(
             practice=practice,
             proposal=proposal,

@@ -108,7 +108,8 @@ async def test_an_unknown_stays_frozen_until_a_human_resolves_it(
     await journal.resolve(attempt, "stm_one", "signed", finding)
     assert await journal.attempts(unresolved=True) == []
     file = await journal.attempt(attempt)
-    assert file is not None and file.outcome is not None
+    assert file is not None
+    assert file.outcome is not None
     assert (file.resolution, file.outcome.resolution) == (finding, finding)
     assert (file.outcome.next, file.outcome.actor) == step
     sibling = await replace(tell.case(), siblings=case.siblings).recorded(journal)
@@ -116,7 +117,8 @@ async def test_an_unknown_stays_frozen_until_a_human_resolves_it(
     assert (await journal.append(tell.intended(case.header(), case=case))).admission is Admission.KEY_TAKEN
     proposal = await journal.proposal(case.practice, case.proposal_id)
     assert proposal is not None
-    assert proposal.hold_effect is (Effect.APPLIED if again is Admission.EXECUTED else None)
+    assert proposal.executed is (again is Admission.EXECUTED)
+    assert proposal.held_by == (attempt if proposal.executed else None)
     assert await attempt_again(journal, tell, case) is again
 
 
@@ -150,7 +152,8 @@ async def test_only_the_first_of_two_closing_appends_counts(journal: Journal, te
     answers = await asyncio.gather(journal.append(closing), journal.append(recovery))
     assert [answer.admission for answer in answers] == [Admission.ADMITTED, Admission.LOST]
     file = await journal.attempt(entry.attempt.identity.attempt)
-    assert file is not None and file.outcome is not None
+    assert file is not None
+    assert file.outcome is not None
     assert file.outcome.effect is Effect.APPLIED
     assert file.outcome.closing_hash == file.links[-1].hash == closing.attempt.head
 
@@ -161,7 +164,8 @@ async def test_a_paused_attempt_is_continued_by_one_resume(journal: Journal, tel
     pause = tell.concluded(tell.gated(header), header, End.PAUSED)
     await journal.append(pause)
     paused = await journal.attempt(pause.attempt.identity.attempt)
-    assert paused is not None and paused.outcome is not None
+    assert paused is not None
+    assert paused.outcome is not None
     assert paused.state is State.PAUSED
     assert paused.outcome == pause.outcome
     resume = (TriggerId.random(), tell.sha("resume"))

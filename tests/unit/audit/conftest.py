@@ -1,0 +1,261 @@
+"""A small journal with one of everything, really signed, and the keys to verify it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.audit.checkpoint import SealedCheckpoint, draw, read, write
+from gateway.contracts.adapter import Basis
+from gateway.contracts.chain import RecordKind
+from gateway.contracts.failures import Code
+from gateway.contracts.outcome import ENDS, ObservationRecord
+from gateway.contracts.proposal import Operation, Origin, Proposal
+from gateway.contracts.references import (
+    AttemptId,
+    ConnectionId,
+    CorrelationId,
+    DecisionId,
+    ObservationId,
+    PatientId,
+    PersonId,
+    PracticeId,
+    ProposalId,
+    StatementId,
+    TriggerId,
+)
+from gateway.contracts.signals import Signal
+from gateway.contracts.statements import (
+    Authentication,
+    AuthenticationMethod,
+    Decision,
+    Finding,
+    Purpose,
+    Resolution,
+    ReviewerKind,
+    Stop,
+    Verdict,
+    Withdrawal,
+)
+from gateway.contracts.words import End, Environment, ObservationFinding, State
+from gateway.ending import conclude
+from gateway.journal import Append, Header, Intent
+from gateway.journal._sqlite import SqliteJournal
+from gateway.journal._sqlite_archive import open_archive
+from gateway.lifecycle import Attempt, Identity
+from gateway.signatures import Keyring, PublicJwk, TrustedKey, TrustedKeys, digest
+from gateway.surfaces.keys import LocalKey
+from gateway.surfaces.sign import sign
+
+NOW = datetime(2030, 1, 7, 9, 0, tzinfo=UTC)
+TYPES = ("decision", "stop", "withdrawal", "resolution", "checkpoint")
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class World:
+    """One journal file, its practice, and who signs there."""
+
+    path: Path
+    practice: PracticeId
+    key: LocalKey
+    keyring: Keyring
+
+    def open(self) -> SqliteJournal:
+        return SqliteJournal.open(self.path, key=bytes(32))
+
+    def checkpoint(self, previous: str | None = None) -> str:
+        """Draw and sign the next checkpoint."""
+        before = read(previous, self.keyring) if previous else None
+        with open_archive(self.path) as archive:
+            statement, heads = draw(archive, self.practice, NOW, before)
+        return write(sign(statement, self.key), heads)
+
+    def sealed(self, text: str) -> SealedCheckpoint:
+        return read(text, self.keyring)
+
+    async def propose(self, journal: SqliteJournal) -> Proposal:
+        proposal = Proposal(
+            proposal_id=ProposalId.random(),
+            revision=1,
+            practice=self.practice,
+            connection=ConnectionId.random(),
+            operation=Operation.BOOK,
+            origin=Origin.PATIENT,
+            initiator=PersonId.random(),
+            patient=PatientId.random(),
+            consent=sha("consent"),
+            commitment=sha("commitment"),
+            created_at=NOW,
+            expires_at=NOW + timedelta(days=1),
+        )
+        text = proposal.canonical().decode()
+        await journal.record(self.practice, proposal.proposal_id, RecordKind.PROPOSAL, proposal.proposal_digest, text)
+        return proposal
+
+    async def decide(self, journal: SqliteJournal, proposal: Proposal) -> tuple[DecisionId, str]:
+        """An approval; answers its id and the digest of its token."""
+        decision = Decision(
+            practice=self.practice,
+            issued_at=NOW,
+            decision_id=DecisionId.random(),
+            proposal_id=proposal.proposal_id,
+            proposal_digest=proposal.proposal_digest,
+            verdict=Verdict.APPROVE,
+            operations=(Operation.BOOK,),
+            reviewer=PersonId.random(),
+            reviewer_kind=ReviewerKind.HUMAN,
+            authentication=Authentication(method=AuthenticationMethod.LOCAL_KEY, at=NOW),
+            expires_at=NOW + timedelta(hours=1),
+        )
+        token = sign(decision, self.key)
+        await journal.record(self.practice, proposal.proposal_id, RecordKind.DECISION, decision.decision_id, token)
+        return decision.decision_id, digest("approval/v1", token.encode())
+
+    async def say(self, journal: SqliteJournal, proposal: Proposal, kind: RecordKind) -> None:
+        model = {RecordKind.STOP: Stop, RecordKind.WITHDRAWAL: Withdrawal}[kind]
+        statement = model(
+            practice=self.practice,
+            issued_at=NOW,
+            statement_id=StatementId.random(),
+            proposal_id=proposal.proposal_id,
+            operator=PersonId.random(),
+        )
+        await journal.record(
+            self.practice, proposal.proposal_id, kind, statement.statement_id, sign(statement, self.key)
+        )
+
+    async def attempt(
+        self, journal: SqliteJournal, proposal: Proposal, end: End | None, code: Code = Code.COMMITTED
+    ) -> tuple[AttemptId, str]:
+        """Run one attempt to `end`, or leave it in flight; answers its id and closing hash."""
+        approval, approval_digest = await self.decide(journal, proposal)
+        trigger = TriggerId.random()
+        header = Header(
+            purpose=Purpose.COMMIT,
+            trigger=trigger,
+            trigger_digest=sha(trigger),
+            practice=self.practice,
+            proposal=proposal.proposal_id,
+            proposal_digest=proposal.proposal_digest,
+            connection=proposal.connection,
+            operation=Operation.BOOK,
+            approval=approval,
+        )
+        identity = Identity(
+            attempt=AttemptId.random(),
+            correlation=CorrelationId.random(),
+            trace="0123456789abcdef" * 2,
+            environment=Environment.SANDBOX,
+            trigger=trigger,
+        )
+        attempt = Attempt(identity=identity).record(Signal.TRIGGER_RECEIVED, NOW, purpose=Purpose.COMMIT)
+        attempt = attempt.to(State.VALIDATING, NOW).to(State.GATED, NOW)
+        attempt = attempt.record(
+            Signal.PROPOSAL_BOUND,
+            NOW,
+            proposal=proposal.proposal_id,
+            proposal_digest=proposal.proposal_digest,
+            operation=Operation.BOOK,
+        )
+        attempt = attempt.record(
+            Signal.APPROVAL_BOUND, NOW, approval=approval, approval_digest=approval_digest, approved_at=NOW
+        )
+        if end in (End.BLOCKED, End.PAUSED):
+            return await self._append_end(journal, attempt, header, end, code)
+        deadline = NOW + timedelta(seconds=30)
+        attempt = attempt.to(State.AUTHORIZED, NOW).to(State.RUNNING, NOW)
+        attempt = attempt.record(Signal.INTENT_RECORDED, NOW, deadline=deadline).to(State.AUDITING, NOW)
+        siblings = (journal.sibling_digest("slot", proposal.proposal_id), journal.sibling_digest("patient", trigger))
+        intent = Intent(attempt_key=sha(approval), siblings=siblings, deadline=deadline)
+        answer = await journal.append(Append(attempt=attempt, header=header, intent=intent))
+        assert answer.admission == "admitted"
+        if end is None:
+            return identity.attempt, attempt.head
+        attempt = attempt.flushed().to(State.RUNNING, NOW).to(State.AUDITING, NOW)
+        return await self._append_end(journal, attempt, header, end, code)
+
+    async def _append_end(
+        self, journal: SqliteJournal, attempt: Attempt, header: Header, end: End, code: Code
+    ) -> tuple[AttemptId, str]:
+        attempt, outcome = conclude(attempt, end, code, NOW)
+        answer = await journal.append(Append(attempt=attempt, header=header, outcome=outcome, hold=ENDS[end].hold))
+        assert answer.admission == "admitted"
+        return attempt.identity.attempt, attempt.head
+
+    async def look_and_resolve(
+        self, journal: SqliteJournal, proposal: Proposal, attempt: AttemptId, closing_hash: str
+    ) -> None:
+        seen = ObservationRecord(
+            observation_id=ObservationId.random(),
+            attempt=attempt,
+            closing_hash=closing_hash,
+            finding=ObservationFinding.PRESENT,
+            basis=Basis.BY_KEY,
+            at=NOW,
+        )
+        await journal.record(
+            self.practice,
+            proposal.proposal_id,
+            RecordKind.OBSERVATION,
+            seen.observation_id,
+            seen.canonical().decode(),
+            attempt=attempt,
+        )
+        resolution = Resolution(
+            practice=self.practice,
+            issued_at=NOW,
+            statement_id=StatementId.random(),
+            attempt=attempt,
+            closing_hash=closing_hash,
+            finding=Finding.APPLIED,
+            observation=seen.observation_id,
+            resolver=PersonId.random(),
+        )
+        await journal.resolve(attempt, resolution.statement_id, sign(resolution, self.key), Finding.APPLIED)
+
+
+def empty_world(path: Path) -> World:
+    practice, key = PracticeId.random(), LocalKey.generate("reviewer")
+    trusted = TrustedKey(
+        kid="reviewer",
+        jwk=PublicJwk.model_validate(
+            {name: value for name, value in key.key.as_dict(private=False).items() if name in ("kty", "crv", "x")}
+        ),
+        types=tuple(f"gateway-{kind}+jws" for kind in TYPES),
+        practice=practice,
+    )
+    return World(path, practice, key, Keyring(TrustedKeys(keys=(trusted,))))
+
+
+async def tell(world: World) -> None:
+    """Applied, refused, unknown, unknown and resolved, blocked, paused, in flight; a stop and a withdrawal."""
+    journal = world.open()
+    await world.attempt(journal, await world.propose(journal), End.APPLIED)
+    await world.attempt(journal, await world.propose(journal), End.REFUSED, Code.SLOT_TAKEN)
+    await world.attempt(journal, await world.propose(journal), End.UNKNOWN, Code.CONNECTION_LOST)
+    resolved = await world.propose(journal)
+    attempt, closing_hash = await world.attempt(journal, resolved, End.UNKNOWN, Code.CONNECTION_LOST)
+    await world.look_and_resolve(journal, resolved, attempt, closing_hash)
+    stopped = await world.propose(journal)
+    await world.attempt(journal, stopped, End.BLOCKED, Code.CONSENT_ABSENT)
+    await world.say(journal, stopped, RecordKind.STOP)
+    await world.say(journal, stopped, RecordKind.WITHDRAWAL)
+    await world.attempt(journal, await world.propose(journal), End.PAUSED, Code.DECISION_REQUIRED)
+    await world.attempt(journal, await world.propose(journal), None)
+    await journal.aclose()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    told = empty_world(tmp_path / "journal.db")
+    asyncio.run(tell(told))
+    return told

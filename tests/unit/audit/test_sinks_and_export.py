@@ -1,0 +1,148 @@
+"""The file sink acknowledges only what is on disk; exports carry what is needed to recompute every hash."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import resource
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rfc8785
+
+from gateway.audit import FileSink, export_lines
+from gateway.audit.sinks import gateway_audit_sinks
+from gateway.contracts.canonical import digest
+from gateway.contracts.chain import GENESIS, Record, RecordKind
+from gateway.contracts.references import AttemptId
+from gateway.contracts.signals import Event
+from gateway.errors import AuditTampered, NotFound
+from gateway.journal import StoredAttempt
+from gateway.journal._sqlite_archive import open_archive
+
+
+def stored_attempts(path: Path) -> list[StoredAttempt]:
+    with open_archive(path) as archive:
+        return list(archive.attempts())
+
+
+@pytest.fixture
+def events(world: Any) -> list[tuple[str, Event]]:
+    (first, *_) = stored_attempts(world.path)
+    return [(event.hash, Event.model_validate_json(event.body)) for event in first.events]
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> FileSink:
+    made = gateway_audit_sinks(options={"path": "kept.jsonl"}, home=tmp_path)["file"]
+    assert isinstance(made, FileSink)
+    return made
+
+
+def kept(tmp_path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (tmp_path / "kept.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.requirement("DEP-05")
+async def test_accepted_events_are_synced_lines_that_only_the_owner_reads(
+    sink: FileSink, events: list[tuple[str, Event]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sink.ready()
+    assert kept(tmp_path) == []
+    synced: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (real(descriptor), synced.append(os.fstat(descriptor).st_size)))
+    await sink.accept(events)
+    assert synced == [(tmp_path / "kept.jsonl").stat().st_size]
+    assert [(line["hash"], line["event"]) for line in kept(tmp_path)] == [
+        (hash_, event.plain()) for hash_, event in events
+    ]
+    assert stat.S_IMODE((tmp_path / "kept.jsonl").stat().st_mode) == 0o600
+
+
+async def test_concurrent_attempts_keep_their_lines_whole_and_together(
+    sink: FileSink, events: list[tuple[str, Event]], tmp_path: Path
+) -> None:
+    others = [FileSink(tmp_path / "kept.jsonl") for _ in range(4)]
+    await asyncio.gather(*(one.accept(events) for one in (sink, *others)))
+    assert [line["hash"] for line in kept(tmp_path)] == [hash_ for hash_, _ in events] * 5
+
+
+async def test_a_line_torn_by_a_crash_spoils_no_other(
+    sink: FileSink, events: list[tuple[str, Event]], tmp_path: Path
+) -> None:
+    (tmp_path / "kept.jsonl").write_text('{"hash":"torn')
+    await sink.accept(events[:1])
+    torn, line = (tmp_path / "kept.jsonl").read_text().splitlines()
+    assert torn == '{"hash":"torn'
+    assert json.loads(line)["hash"] == events[0][0]
+
+
+async def test_what_the_disk_refuses_is_refused_and_leaves_no_half(
+    sink: FileSink, events: list[tuple[str, Event]], tmp_path: Path
+) -> None:
+    await sink.accept(events[:1])
+    before = (tmp_path / "kept.jsonl").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            await sink.accept(events)
+        with pytest.raises(OSError, match="too large"):
+            await sink.ready()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "kept.jsonl").read_bytes() == before
+    await sink.ready()
+    with pytest.raises(FileNotFoundError):
+        await FileSink(tmp_path / "nowhere" / "kept.jsonl").ready()
+
+
+@pytest.mark.requirement("AUDIT-29")
+def test_an_export_alone_rebuilds_every_chain(world: Any) -> None:
+    stream = io.StringIO()
+    with open_archive(world.path) as archive:
+        count = export_lines(archive, stream)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(lines) == count
+    previous: dict[str, str] = {}
+    for line in lines:
+        if "event" in line:
+            name = line["event"]["attempt"]
+            content = previous.get(name, GENESIS).encode() + rfc8785.dumps(line["event"])
+            assert digest("event/v1", content) == line["hash"]
+        else:
+            told = line["record"]
+            name = told["proposal"]
+            head = previous.get(name, GENESIS)
+            record = Record.after(head, told["seq"], RecordKind(told["kind"]), told["reference"], told["body"])
+            assert record.hash == line["hash"]
+        previous[name] = line["hash"]
+    assert {line["record"]["kind"] for line in lines if "record" in line} == set(RecordKind)
+
+
+def test_an_export_of_one_attempt_holds_its_events_and_its_proposals_records(world: Any) -> None:
+    wanted = stored_attempts(world.path)[1]
+    stream = io.StringIO()
+    with open_archive(world.path) as archive:
+        export_lines(archive, stream, AttemptId(wanted.attempt))
+        with pytest.raises(NotFound):
+            export_lines(archive, io.StringIO(), AttemptId.random())
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"]["seq"] for line in lines if "event" in line] == [event.seq for event in wanted.events]
+    assert {line["record"]["proposal"] for line in lines if "record" in line} == {wanted.columns["proposal"]}
+
+
+def test_content_that_is_no_json_is_not_exported(world: Any) -> None:
+    forged = sqlite3.connect(world.path)
+    forged.execute("DROP TRIGGER events_are_written_once")
+    forged.execute("UPDATE events SET body = '{\"a\":' WHERE seq = 1")
+    forged.commit()
+    forged.close()
+    with open_archive(world.path) as archive, pytest.raises(AuditTampered):
+        export_lines(archive, io.StringIO())

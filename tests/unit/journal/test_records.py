@@ -1,0 +1,170 @@
+"""What is said about a proposal: chained once, in order, readable in one look."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gateway.contracts.adapter import Basis
+from gateway.contracts.chain import GENESIS, Record, RecordKind
+from gateway.contracts.outcome import ObservationRecord
+from gateway.contracts.references import ConnectionId, DecisionId, ObservationId, StatementId
+from gateway.contracts.statements import Finding
+from gateway.contracts.words import End, ObservationFinding
+from gateway.errors import Conflict, InvariantViolation, NotFound
+from gateway.journal import Journal
+
+
+async def test_records_chain_and_read_back_in_order(journal: Journal, tell: Any) -> None:
+    case = await tell.case().recorded(journal)
+    await case.say(journal, RecordKind.DECISION)
+    await case.recorded(journal, revision=2)
+    await case.say(journal, RecordKind.WITHDRAWAL)
+    file = await journal.proposal(case.practice, case.proposal_id)
+    assert file is not None
+    assert file.proposal == case.proposal(2)
+    assert (file.stopped, file.withdrawn, file.held_by, file.hold_effect) == (False, True, None, None)
+    previous = GENESIS
+    for number, record in enumerate(file.records, start=1):
+        assert record == Record.after(previous, number, record.kind, record.reference, record.body)
+        previous = record.hash
+    assert await journal.proposals() == [file]
+    assert await journal.proposal(case.practice, type(case.proposal_id).random()) is None
+
+
+async def test_the_same_statement_again_is_the_same_record_and_another_under_its_name_a_conflict(
+    journal: Journal, tell: Any
+) -> None:
+    case = await tell.case().recorded(journal)
+    reference = DecisionId.random()
+    names = (case.practice, case.proposal_id, RecordKind.DECISION, reference)
+    first = await journal.record(*names, "signed")
+    await case.say(journal, RecordKind.STOP)
+    assert await journal.record(*names, "signed") == first
+    assert await journal.record(*names, "signed", expected_head=GENESIS) == first
+    with pytest.raises(Conflict):
+        await journal.record(*names, "signed otherwise")
+    other = await tell.case().recorded(journal)
+    with pytest.raises(Conflict):
+        await journal.record(case.practice, other.proposal_id, RecordKind.DECISION, reference, "signed")
+
+
+async def test_a_revision_is_recorded_once_and_never_behind_a_later_one(journal: Journal, tell: Any) -> None:
+    case = await tell.case().recorded(journal)
+    await case.recorded(journal)
+    await case.recorded(journal, revision=3)
+    with pytest.raises(Conflict):
+        await case.recorded(journal, revision=2)
+    body = tell.case().proposal().canonical().decode()
+    with pytest.raises(Conflict):
+        await journal.record(case.practice, case.proposal_id, RecordKind.PROPOSAL, "other", body)
+    file = await journal.proposal(case.practice, case.proposal_id)
+    assert file is not None
+    assert [record.seq for record in file.records] == [1, 2]
+
+
+async def test_nothing_is_said_about_an_unknown_proposal_or_behind_anothers_back(journal: Journal, tell: Any) -> None:
+    case = tell.case()
+    with pytest.raises(NotFound):
+        await case.say(journal, RecordKind.STOP)
+    await case.recorded(journal)
+    names = (case.practice, case.proposal_id, RecordKind.DECISION)
+    with pytest.raises(Conflict):
+        await journal.record(*names, DecisionId.random(), "signed", expected_head=GENESIS)
+    file = await journal.proposal(case.practice, case.proposal_id)
+    assert file is not None
+    head = file.records[-1].hash
+    racing = [journal.record(*names, DecisionId.random(), "signed", expected_head=head) for _ in range(2)]
+    answers = await asyncio.gather(*racing, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Record, Conflict]
+
+
+async def test_only_the_first_resolution_of_an_unknown_counts(journal: Journal, tell: Any) -> None:
+    case = await tell.case().recorded(journal)
+    attempt, _ = await tell.run(journal, case, End.UNKNOWN)
+    first = await journal.resolve(attempt, "stm_one", "signed", Finding.APPLIED)
+    assert await journal.resolve(attempt, "stm_one", "signed", Finding.APPLIED) == first
+    for reference, body in (("stm_two", "signed"), ("stm_one", "signed otherwise")):
+        with pytest.raises(Conflict):
+            await journal.resolve(attempt, reference, body, Finding.ABSENT)
+    file = await journal.attempt(attempt)
+    assert file is not None
+    assert file.resolution is Finding.APPLIED
+
+
+@pytest.mark.parametrize("end", [End.APPLIED, End.REFUSED, End.NOT_SENT, None])
+async def test_what_is_known_or_in_flight_is_not_resolved(journal: Journal, tell: Any, end: End | None) -> None:
+    case = await tell.case().recorded(journal)
+    entry = tell.intended(case.header(), case=case)
+    await journal.append(entry)
+    if end is not None:
+        await journal.append(tell.ended(entry, end))
+    with pytest.raises(Conflict):
+        await journal.resolve(entry.attempt.identity.attempt, "stm_one", "signed", Finding.ABSENT)
+
+
+async def test_an_unaudited_success_may_be_resolved_and_stays_held_whatever_is_said(
+    journal: Journal, tell: Any
+) -> None:
+    case = await tell.case().recorded(journal)
+    attempt, _ = await tell.run(journal, case, End.APPLIED_UNAUDITED)
+    await journal.resolve(attempt, "stm_one", "signed", Finding.ABSENT)
+    file = await journal.proposal(case.practice, case.proposal_id)
+    assert file is not None
+    assert file.held_by == attempt
+
+
+@pytest.mark.requirement("FAIL-22")
+async def test_the_latest_look_is_part_of_the_outcome_and_of_the_chain(journal: Journal, tell: Any) -> None:
+    case = await tell.case().recorded(journal)
+    attempt, outcome = await tell.run(journal, case, End.UNKNOWN)
+    for number, finding in enumerate((ObservationFinding.INDETERMINATE, ObservationFinding.PRESENT)):
+        seen = ObservationRecord(
+            observation_id=ObservationId.random(),
+            attempt=attempt,
+            closing_hash=outcome.closing_hash,
+            finding=finding,
+            basis=Basis.BY_KEY,
+            at=tell.now + timedelta(minutes=number),
+        )
+        names = (case.practice, case.proposal_id, RecordKind.OBSERVATION, seen.observation_id)
+        await journal.record(*names, seen.canonical().decode(), attempt=attempt)
+        file = await journal.attempt(attempt)
+        assert file is not None
+        assert file.outcome is not None
+        assert file.outcome.observation == seen.observed
+    other = await tell.case().recorded(journal)
+    with pytest.raises(NotFound):
+        await journal.record(
+            other.practice, other.proposal_id, RecordKind.OBSERVATION, ObservationId.random(), "{}", attempt=attempt
+        )
+    with pytest.raises(InvariantViolation):
+        await journal.record(*names[:3], StatementId.random(), "{}")
+
+
+@pytest.mark.requirement("CARD-14")
+async def test_a_connections_budget_is_one_for_all_processes(open_journal: Any, tell: Any) -> None:
+    one, two, connection = open_journal(), open_journal(), ConnectionId.random()
+    now: datetime = tell.now + timedelta(seconds=20)
+    assert await one.reserve(connection, 6, 10, now) is None
+    assert await two.reserve(connection, 5, 10, now) == tell.now + timedelta(minutes=1)
+    assert await two.reserve(connection, 4, 10, now) is None
+    assert await two.reserve(ConnectionId.random(), 10, 10, now) is None
+    assert await one.reserve(connection, 10, 10, now + timedelta(minutes=1)) is None
+    await one.aclose()
+    await two.aclose()
+
+
+async def test_a_connection_stays_suspended_until_it_is_resumed(open_journal: Any) -> None:
+    first, connection = open_journal(), ConnectionId.random()
+    await first.suspend(connection, True)
+    await first.suspend(connection, True)
+    await first.aclose()
+    second = open_journal()
+    assert await second.suspended(connection)
+    await second.suspend(connection, False)
+    assert not await second.suspended(connection)
+    await second.aclose()

@@ -1,0 +1,410 @@
+"""What is SQLite's own: pragmas, the file, group commit, other processes, sudden death and failing disks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.contracts.references import ConnectionId
+from gateway.contracts.statements import Finding
+from gateway.contracts.words import End
+from gateway.errors import AuditTampered, ConfigurationError, InvariantViolation, JournalFailed, JournalUnavailable
+from gateway.journal import Admission, Journal
+from gateway.journal._sqlite import SqliteJournal
+from gateway.journal._sqlite_connection import Synchronous, connect
+
+KEY = bytes(range(32))
+
+CHILD = """
+import asyncio, importlib.util, json, os, sys
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("stories", sys.argv[1])
+stories = importlib.util.module_from_spec(spec)
+sys.modules["stories"] = stories
+spec.loader.exec_module(stories)
+from gateway.contracts.words import End
+from gateway.journal._sqlite import SqliteJournal
+journal = SqliteJournal.open(Path(sys.argv[2]), key=bytes(range(32)))
+
+def say(**words):
+    print(json.dumps(words), flush=True)
+
+async def main():
+"""
+
+
+@contextmanager
+def child(journal: Path, body: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process with the stories, the journal open, and `body` as its main coroutine."""
+    script = CHILD + "".join(f"    {line}\n" for line in body.strip().splitlines()) + "asyncio.run(main())\n"
+    stories = Path(__file__).with_name("conftest.py")
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(stories), str(journal)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def heard(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    said: dict[str, Any] = json.loads(process.stdout.readline())
+    return said
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+def open_at(path: Path) -> SqliteJournal:
+    return SqliteJournal.open(path, key=KEY, busy_seconds=0.2)
+
+
+async def test_durability_is_set_and_the_file_is_the_owners_only(path: Path) -> None:
+    await open_at(path).aclose()
+    with sqlite3.connect(path) as plain:
+        assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    plain.close()
+    connection = connect(path, Synchronous.FULL, 1.0)
+    pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "foreign_keys")}
+    connection.close()
+    assert pragmas == {"synchronous": 2, "foreign_keys": 1}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_database_that_will_not_do_wal_is_refused(path: Path) -> None:
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")  # SQLite then cannot change the journal mode
+    with pytest.raises(ConfigurationError):
+        open_at(path)
+    holder.close()
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, None])
+async def test_a_file_that_is_something_else_is_refused_and_untouched(path: Path, content: bytes | None) -> None:
+    if content is None:
+        other = sqlite3.connect(path)
+        other.execute("CREATE TABLE theirs (x)")
+        other.commit()
+        other.close()
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError):
+        open_at(path)
+    assert path.read_bytes() == before
+    with pytest.raises(ConfigurationError):
+        open_at(path / "no-such-folder" / "journal.db")
+
+
+async def test_another_key_and_a_newer_schema_are_refused(path: Path) -> None:
+    await open_at(path).aclose()
+    with pytest.raises(ConfigurationError, match="another key"):
+        SqliteJournal.open(path, key=bytes(32))
+    with pytest.raises(ConfigurationError, match="32 random bytes"):
+        SqliteJournal.open(path, key=b"short")
+    with sqlite3.connect(path) as plain:
+        plain.execute("PRAGMA user_version = 99")
+    plain.close()
+    with pytest.raises(ConfigurationError, match="newer gateway"):
+        open_at(path)
+
+
+@pytest.mark.requirement("PHI-04")
+def test_a_siblings_digest_cannot_be_guessed_without_the_journals_key(tmp_path: Path) -> None:
+    one = SqliteJournal.open(tmp_path / "one.db", key=bytes(32))
+    two = SqliteJournal.open(tmp_path / "two.db", key=bytes([1]) * 32)
+    same = SqliteJournal.open(tmp_path / "three.db", key=bytes(32))
+    assert one.sibling_digest("slot", "10:00") == same.sibling_digest("slot", "10:00")
+    assert one.sibling_digest("slot", "10:00") != two.sibling_digest("slot", "10:00")
+    assert one.sibling_digest("ab", "c") != one.sibling_digest("a", "bc")
+    for journal in (one, two, same):
+        asyncio.run(journal.aclose())
+
+
+async def test_concurrent_appends_share_a_commit_and_sequential_ones_take_one_each(path: Path, tell: Any) -> None:
+    journal = open_at(path)
+    statements: list[str] = []
+    journal._writer._durable.set_trace_callback(statements.append)
+    journal._writer._light.set_trace_callback(statements.append)
+    stories = [tell.intended(case.header(), case=case) for case in (tell.case() for _ in range(64))]
+    for entry in stories[:4]:
+        await journal.append(entry)
+    assert statements.count("COMMIT") == 4
+    statements.clear()
+    answers = await asyncio.gather(*(journal.append(entry) for entry in stories[4:]))
+    assert [answer.admission for answer in answers] == [Admission.ADMITTED] * 60
+    assert statements.count("COMMIT") <= 10
+    await journal.aclose()
+
+
+async def test_a_refused_entry_leaves_its_neighbours_in_the_batch_alone(path: Path, tell: Any) -> None:
+    journal = open_at(path)
+    cases = [await tell.case().recorded(journal) for _ in range(3)]
+    entries = [tell.intended(case.header(), case=case) for case in cases]
+    forgery = journal._writer.submit(lambda connection: connection.execute("DELETE FROM records"))
+    twin = replace(entries[0], header=cases[2].header())  # another trigger, but an attempt id that is taken
+    answers = await asyncio.gather(
+        journal.append(entries[0]), forgery, journal.append(twin), journal.append(entries[1]), return_exceptions=True
+    )
+    admissions = [getattr(answer, "admission", type(answer)) for answer in answers]
+    assert admissions == [Admission.ADMITTED, InvariantViolation, Admission.LOST, Admission.ADMITTED]
+    assert len(await journal.attempts()) == 2
+    assert len(await journal.proposals()) == 3
+    await journal.aclose()
+
+
+async def test_an_append_goes_through_although_its_caller_was_cancelled(path: Path, tell: Any) -> None:
+    journal = open_at(path)
+    case = tell.case()
+    entry = tell.intended(case.header(), case=case)
+    call = asyncio.create_task(journal.append(entry))
+    await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await journal.aclose()
+    again = open_at(path)
+    assert await again.attempt(entry.attempt.identity.attempt) is not None
+    await again.aclose()
+    with pytest.raises(JournalUnavailable):
+        await again.append(entry)
+
+
+FORGERIES = {
+    "a second hold on the proposal": "INSERT INTO holds SELECT practice, proposal, :other FROM holds",
+    "a second attempt under one key": "UPDATE attempts SET attempt_key = (SELECT attempt_key FROM attempts "
+    "WHERE attempt = :attempt) WHERE attempt = :other",
+    "a second use of a trigger": "INSERT INTO triggers SELECT trigger_id, digest, :other FROM triggers LIMIT 1",
+    "a second reservation of a sibling": "INSERT INTO siblings SELECT sibling, :other FROM siblings",
+    "a second event of one number": "INSERT INTO events SELECT * FROM events LIMIT 1",
+    "a second record of one number": "INSERT INTO records SELECT NULL, practice, proposal, seq, kind, reference, body, "
+    "hash, attempt, finding FROM records LIMIT 1",
+    "a second resolution": "INSERT INTO records SELECT NULL, practice, proposal, seq + 1, kind, 'x', body, hash, "
+    "attempt, finding FROM records WHERE kind = 'resolution'",
+    "a release while unknown": "DELETE FROM holds",
+    "siblings freed while unknown": "DELETE FROM siblings",
+    "a hold moved": "UPDATE holds SET attempt = :other",
+    "an event rewritten": "UPDATE events SET body = '{}'",
+    "an event deleted": "DELETE FROM events",
+    "a record rewritten": "UPDATE records SET body = '{}'",
+    "a record deleted": "DELETE FROM records",
+    "a trigger freed": "DELETE FROM triggers",
+    "an end rewritten": "UPDATE attempts SET effect = 'NOT_SENT' WHERE attempt = :attempt",
+    "an attempt renamed": "UPDATE attempts SET proposal = 'x' WHERE attempt = :other",
+    "an attempt deleted": "DELETE FROM attempts",
+    "an end without an outcome": "UPDATE attempts SET state = 'BLOCKED' WHERE attempt = :other",
+    "a state beyond the twelve": "UPDATE attempts SET state = 'DONE' WHERE attempt = :other",
+    "an event of nothing": "INSERT INTO events VALUES ('att_x', 1, '{}', '')",
+}
+
+
+@pytest.mark.requirement("CARD-05", "CARD-10", "IDEM-05")
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_the_schema_itself_refuses(path: Path, tell: Any, forgery: str) -> None:
+    journal = open_at(path)
+    case = await replace(tell.case(), siblings=("s",)).recorded(journal)
+    attempt, _ = await tell.run(journal, case, End.UNKNOWN)
+    resolved = await tell.case().recorded(journal)
+    done, _ = await tell.run(journal, resolved, End.UNKNOWN)
+    await journal.resolve(done, "stm_one", "signed", Finding.ABSENT)
+    other = tell.case()
+    entry = tell.intended(other.header(), case=other)
+    await journal.append(entry)
+    await journal.aclose()
+    connection = connect(path, Synchronous.FULL, 1.0)
+    names = {"attempt": attempt, "other": entry.attempt.identity.attempt}
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute(FORGERIES[forgery], names)
+    connection.close()
+
+
+async def test_another_processs_transaction_is_waited_for_and_then_unavailable(path: Path, tell: Any) -> None:
+    journal, case = open_at(path), tell.case()
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalUnavailable):
+        await journal.append(tell.intended(case.header(), case=case))
+    with pytest.raises(JournalUnavailable):
+        await journal.ready()
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert await journal.attempts() == []
+    await journal.ready()
+    assert (await journal.append(tell.intended(case.header(), case=case))).admission is Admission.ADMITTED
+    await journal.aclose()
+
+
+@pytest.mark.requirement("IDEM-01", "IDEM-04")
+async def test_two_processes_racing_for_the_same_proposals_share_them_without_overlap(path: Path, tell: Any) -> None:
+    journal = open_at(path)
+    cases = [tell.case() for _ in range(40)]
+    named = json.dumps([[case.practice, case.proposal_id] for case in cases])
+    body = f"""
+        cases = [stories.Case(practice=p, proposal_id=q, approval=stories.DecisionId.random()) for p, q in {named}]
+        entries = [stories.intended(case.header(), case=case) for case in cases]
+        say(ready=True)
+        sys.stdin.readline()
+        answers = await asyncio.gather(*(journal.append(entry) for entry in entries))
+        say(admitted=[answer.admission == "admitted" for answer in answers])
+        await journal.aclose()
+    """.replace("\n        ", "\n")
+    with child(path, body) as one, child(path, body) as two:
+        for process in (one, two):
+            heard(process)
+        for process in (one, two):
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        first, second = (heard(process)["admitted"] for process in (one, two))
+    assert all(mine is not theirs for mine, theirs in zip(first, second, strict=True))
+    assert len(await journal.attempts()) == 40
+    await journal.aclose()
+
+
+async def test_what_was_acknowledged_survives_kill_and_its_owner_is_known_dead(path: Path, tell: Any) -> None:
+    journal = open_at(path)
+    body = """
+case = stories.Case()
+entry = stories.intended(case.header(), case=case)
+await journal.append(entry)
+done = stories.Case()
+await stories.run(journal, done, End.UNKNOWN)
+say(attempt=entry.attempt.identity.attempt, owner=journal.owner)
+sys.stdin.readline()
+"""
+    with child(path, body) as process:
+        said = heard(process)
+        assert await journal.orphans() == []  # it lives
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        (orphan,) = await journal.orphans()
+    assert (orphan.attempt, orphan.owner, orphan.outcome) == (said["attempt"], said["owner"], None)
+    lock = path.with_name(path.name + ".owners") / f"{said['owner']}.lock"
+    assert lock.exists()  # still referred to
+    os.unlink(lock)  # a lost lock file does not hide the orphan
+    assert [file.attempt for file in await journal.orphans()] == [said["attempt"]]
+    await journal.aclose()
+
+
+async def test_ones_own_attempt_is_no_orphan_and_another_journal_in_the_process_is_another_owner(
+    path: Path, tell: Any
+) -> None:
+    one, two = open_at(path), open_at(path)
+    case = tell.case()
+    entry = tell.intended(case.header(), case=case)
+    await one.append(entry)
+    assert await one.orphans() == await two.orphans() == []
+    await one.aclose()
+    assert [file.attempt for file in await two.orphans()] == [entry.attempt.identity.attempt]
+    folder = path.with_name(path.name + ".owners")
+    assert {file.stem for file in folder.iterdir()} == {one.owner, two.owner}
+    assert (await two.append(tell.ended(entry, End.UNKNOWN))).admission is Admission.ADMITTED
+    assert await two.orphans() == []
+    assert {file.stem for file in folder.iterdir()} == {two.owner}
+    await two.aclose()
+    assert list(folder.iterdir()) == []
+
+
+@contextmanager
+def no_file_grows_beyond(size: int) -> Iterator[None]:
+    """A disk that is full, as the kernel tells it (EFBIG)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.requirement("DEP-03")
+async def test_after_a_commit_that_failed_nothing_is_promised_any_more(path: Path, tell: Any) -> None:
+    journal = open_at(path)
+    case, other = tell.case(), tell.case()
+    wal = path.with_name(path.name + "-wal")
+    with no_file_grows_beyond(wal.stat().st_size + 100), pytest.raises(JournalFailed):
+        await journal.append(tell.intended(case.header(), case=case))
+    for call in (journal.append(tell.intended(other.header(), case=other)), journal.ready()):
+        with pytest.raises(JournalFailed):
+            await call
+    assert await journal.attempts() == []  # reading goes on
+    await journal.aclose()
+    again = open_at(path)
+    assert (await again.append(tell.intended(case.header(), case=case))).admission is Admission.ADMITTED
+    await again.aclose()
+
+
+@pytest.mark.requirement("GATE-28")
+async def test_a_full_disk_is_seen_before_an_intent_is_tried(path: Path, tell: Any) -> None:
+    journal = open_at(path)
+    await journal.ready()
+    wal = path.with_name(path.name + "-wal")
+    with no_file_grows_beyond(wal.stat().st_size + 100):
+        with pytest.raises(JournalUnavailable):
+            await journal.ready()
+        with pytest.raises(JournalUnavailable):
+            await journal.reserve(ConnectionId.random(), 1, 10, tell.now)
+    await journal.ready()
+    case = tell.case()
+    assert (await journal.append(tell.intended(case.header(), case=case))).admission is Admission.ADMITTED
+    await journal.aclose()
+
+
+async def test_a_row_overwritten_with_anything_is_reported_without_its_content(path: Path, tell: Any) -> None:
+    journal: Journal = open_at(path)
+    case = await tell.case().recorded(journal)
+    attempt, _ = await tell.run(journal, case, End.APPLIED)
+    with sqlite3.connect(path) as forged:
+        forged.execute("DROP TRIGGER events_are_written_once")
+        forged.execute("UPDATE events SET body = 'Jane Canary' WHERE seq = 1")
+    forged.close()
+    with pytest.raises(AuditTampered) as caught:
+        await journal.attempt(attempt)
+    assert "Canary" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+    await journal.aclose()
+
+
+@pytest.mark.skipif(not Path("/usr/bin/strace").exists(), reason="strace counts the kernel's syncs")
+async def test_a_commit_costs_two_syncs_and_budget_and_readiness_none(path: Path) -> None:
+    """Counted by the kernel; `reserve` and `ready` are called once for each pair, as an attempt does."""
+    stories = Path(__file__).with_name("conftest.py")
+    body = """
+async def one():
+    case = stories.Case()
+    await journal.ready()
+    await journal.reserve(case.connection, 1, 10, stories.NOW)
+    await stories.run(journal, case, End.APPLIED)
+await one()
+os.fsync(journal._owners._descriptor)
+for _ in range(20): await one()
+os.fsync(journal._owners._descriptor)
+os._exit(0)
+"""
+    script = CHILD + "".join(f"    {line}\n" for line in body.strip().splitlines()) + "asyncio.run(main())\n"
+    log = path.with_name("strace")
+    command = ["/usr/bin/strace", "-f", "-e", "trace=fsync,fdatasync", "-o", str(log)]
+    subprocess.run([*command, sys.executable, "-c", script, str(stories), str(path)], check=True)
+    calls = [line.split()[1] for line in log.read_text().splitlines() if "sync(" in line]
+    marks = [number for number, call in enumerate(calls) if call.startswith("fsync(")]
+    assert marks[-1] - marks[-2] - 1 == 40
