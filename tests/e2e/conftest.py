@@ -1,4 +1,4 @@
-"""A practice whose sandbox runs as a process of its own, driven by gateway processes that tests may kill."""
+"""The real program, started as a process of its own, against a sandbox that is a third process."""
 
 from __future__ import annotations
 
@@ -6,119 +6,186 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from conformance.rehearsal import Rehearsal
-from gateway.contracts.connection import Connection, CredentialUse, Limits, Scheme
-from gateway.contracts.references import ConnectionId, PracticeId
-from gateway.surfaces.local import LocalPractice
+from gateway.contracts.references import LocationId, ParticipantId, PersonId, ServiceId
 
+PROGRAM = str(Path(sys.executable).with_name("gateway"))
 TOKEN = "sandbox-token"
-
-SERVE = f"""
-import sys
-from pathlib import Path
-from adapters.sandbox.server import serve
-serve(Path(sys.argv[1]), credentials={TOKEN!r}, control=True)
-"""
-
-COMMIT = """
-import asyncio, json, sys
-from pathlib import Path
-from gateway.gateway import Gateway
-
-async def main():
-    home, callers, at_once, tokens = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
-    tokens = [token for token in tokens for _ in range(callers)]
-    async with Gateway.open(home) as gateway:
-        print("open", flush=True)
-        sys.stdin.readline()
-        for start in range(0, len(tokens), at_once):
-            for outcome in await asyncio.gather(*map(gateway.commit, tokens[start : start + at_once])):
-                print(json.dumps(outcome.plain()), flush=True)
-        sys.stdin.readline()
-
-asyncio.run(main())
-"""
+ZONE = "Europe/Berlin"
+FIRST = datetime(2031, 3, 3, 9, 0, tzinfo=UTC)
+HALF_HOUR = timedelta(minutes=30)
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """One practice on disk and the sandbox process it is connected to."""
+@dataclass(frozen=True)
+class Ended:
+    """One finished command."""
 
-    rehearsal: Rehearsal
-    url: str
+    code: int
+    out: str
+    err: str
 
     @property
-    def local(self) -> LocalPractice:
-        return self.rehearsal.local
+    def json(self) -> dict[str, Any]:
+        """Its one document; anything else on standard output fails here."""
+        document: dict[str, Any] = json.loads(self.out)
+        return document
+
+
+@dataclass
+class Sandbox:
+    """The embedded practice management system, asked what really reached it."""
+
+    url: str
 
     def journal(self) -> dict[str, Any]:
-        with httpx.Client(base_url=self.url, trust_env=False) as client:
-            document: dict[str, Any] = client.get("/_control/journal").json()
-            return document
+        document: dict[str, Any] = httpx.get(f"{self.url}/_control/journal", trust_env=False).json()
+        return document
 
-    def arm(self, fault: str, action: str, **details: Any) -> None:
-        with httpx.Client(base_url=self.url, trust_env=False) as client:
-            client.post("/_control/faults", json={"fault": fault, "action": action, **details}).raise_for_status()
+    def sent(self) -> int:
+        return len(self.journal()["requests"])
 
-    def committing(
-        self, *tokens: str, callers: int = 1, at_once: int = 1000, under: tuple[str, ...] = ()
-    ) -> subprocess.Popen[str]:
-        """A gateway process that opens the home, says `open`, waits for a line, and commits each token
-        for each caller, `at_once` at a time; then it waits for another line, or the end of input."""
-        numbers = [str(callers), str(at_once)]
-        script = [sys.executable, "-c", textwrap.dedent(COMMIT), str(self.local.home), *numbers, *tokens]
-        return subprocess.Popen(
-            [*under, *script],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+    def arm(self, **switch: Any) -> None:
+        httpx.post(f"{self.url}/_control/faults", json=switch, trust_env=False).raise_for_status()
+
+
+@dataclass
+class Practice:
+    """One practice's people at their terminals."""
+
+    root: Path
+    sandbox: Sandbox
+    connection: str = ""
+    patient: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    participant: str = field(default_factory=ParticipantId.random)
+    location: str = field(default_factory=LocationId.random)
+    service: str = field(default_factory=ServiceId.random)
+    initiator: str = field(default_factory=PersonId.random)
+    slots: int = 0
+
+    @property
+    def home(self) -> Path:
+        return self.root / "gateway"
+
+    def run(self, *words: str, given: str | None = None) -> Ended:
+        """The program with these words, in a directory above the practice's; nothing of ours in its environment."""
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+        done = subprocess.run(
+            [PROGRAM, *words],
+            cwd=self.root.parent,
+            env={**plain, "GATEWAY_HOME": str(self.home), "COLUMNS": "100", **self.environment},
+            input=given if given is not None else "",
+            capture_output=True,
             text=True,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            timeout=60,
+            check=False,
         )
+        assert "Traceback" not in done.stderr
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def ask(self, *words: str, code: int = 0, given: str | None = None) -> dict[str, Any]:
+        """The same, as JSON, expecting this exit code; standard error stays empty."""
+        ended = self.run(*words, "--json", given=given)
+        assert (ended.code, ended.err) == (code, ""), (ended.out, ended.err)
+        document = ended.json
+        assert (document["exit_code"], document["ok"]) == (code, code == 0)
+        return document
+
+    def set_up(self, *options: str, **connection: Any) -> Practice:
+        """Everything that a practice does before its first proposal, at the command line."""
+        self.ask("init", str(self.root), *options)
+        self.secret(TOKEN)
+        self.connection = self.connect(**connection)
+        for reference in (self.participant, self.location, self.service):
+            self.ask("practice", "identify", self.connection, reference, f"vendor-{reference[-6:]}")
+        self.patient = self.ask("practice", "add-patient")["patient"]
+        self.ask("practice", "consent", self.patient, "--given")
+        self.ask("practice", "identify", self.connection, self.patient, f"vendor-{self.patient[-6:]}")
+        return self
+
+    def connect(self, **details: Any) -> str:
+        described = {
+            "adapter": "sandbox",
+            "base_url": self.sandbox.url,
+            "hosts": [self.sandbox.url.removeprefix("http://")],
+            "zone": ZONE,
+            "credential": {"scheme": "bearer", "name": "sandbox"},
+            "limits": {"request_seconds": 3, "commit_seconds": 4},
+            **details,
+        }
+        answer = self.ask("connections", "add", "-", given=json.dumps(described))
+        name: str = answer["connection"]["connection_id"]
+        return name
+
+    def secret(self, token: str) -> None:
+        path = self.root / "secrets" / "sandbox"
+        path.write_text(token)
+        path.chmod(0o600)
+
+    def request(self, operation: str = "book", target: dict[str, str] | None = None, **changes: Any) -> dict[str, Any]:
+        """What the staff write down for the next free half hour."""
+        self.slots += 1
+        start = FIRST + self.slots * HALF_HOUR
+        particulars = {
+            "patient": self.patient,
+            "participants": [{"role": "practitioner", "participant": self.participant}],
+            "location": self.location,
+            "service": self.service,
+            "start": f"{start:%Y-%m-%dT%H:%M:%SZ}",
+            "end": f"{start + HALF_HOUR:%Y-%m-%dT%H:%M:%SZ}",
+            "zone": ZONE,
+        }
+        if target is not None:
+            particulars["target"] = target
+        expires = datetime.now(UTC) + timedelta(days=1)
+        return {
+            "operation": operation,
+            "connection": self.connection,
+            "initiator": self.initiator,
+            "particulars": particulars,
+            "expires_at": f"{expires:%Y-%m-%dT%H:%M:%SZ}",
+            **changes,
+        }
+
+    def propose(self, operation: str = "book", target: dict[str, str] | None = None, **changes: Any) -> str:
+        written = json.dumps(self.request(operation, target, **changes))
+        name: str = self.ask("propose", "-", "--told", given=written)["proposal"]["proposal_id"]
+        return name
+
+    def approved(self, operation: str = "book", target: dict[str, str] | None = None) -> str:
+        proposal = self.propose(operation, target)
+        self.ask("review", proposal, "--approve", "--yes")
+        return proposal
 
 
-@pytest.fixture
-def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    servers: list[subprocess.Popen[str]] = []
-
-    def make(**options: Any) -> Site:
-        database = tmp_path / "sandbox.db"
-        server = subprocess.Popen([sys.executable, "-c", SERVE, str(database)], stdout=subprocess.PIPE, text=True)
-        servers.append(server)
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    directory = tmp_path_factory.mktemp("sandbox")
+    (directory / "token").write_text(TOKEN)
+    words = ["--data", str(directory / "sandbox.db"), "--port", "0", "--token-file", str(directory / "token")]
+    with subprocess.Popen([PROGRAM, "sandbox", "serve", "--control", *words], stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
-        url: str = json.loads(server.stdout.readline())["url"]
-        practice = PracticeId.random()
-        connection = Connection(
-            connection_id=ConnectionId.random(),
-            practice=practice,
-            adapter="sandbox",
-            base_url=url,
-            hosts=(url.removeprefix("http://"),),
-            zone="Europe/Berlin",
-            credential=CredentialUse(scheme=Scheme.BEARER, name="sandbox"),
-            limits=Limits(request_seconds=10, commit_seconds=20),
-        )
-        local = LocalPractice.create(tmp_path / "practice", [connection], practice=practice, **options)
-        local.keep_secret("sandbox", TOKEN)
-        return Site(Rehearsal.prepare(local, connection), url)
-
-    yield make
-    for server in servers:
-        server.terminate()
-        server.wait(timeout=10)
-        if server.stdout is not None:
-            server.stdout.close()
+        try:
+            yield Sandbox(json.loads(server.stdout.readline())["url"])
+        finally:
+            server.terminate()
 
 
 @pytest.fixture
-def site(make_site: Callable[..., Site]) -> Site:
-    return make_site()
+def empty(tmp_path: Path, sandbox: Sandbox) -> Practice:
+    """A practice that has nothing yet."""
+    return Practice(tmp_path / "practice", sandbox)
+
+
+@pytest.fixture
+def practice(empty: Practice) -> Practice:
+    """A practice set up for its first proposal."""
+    return empty.set_up()

@@ -41,4 +41,3 @@ async def test_a_commit_costs_two_barriers_and_fewer_when_many_run_at_once(site:
     print(f"syncs per commit: {sequential:.2f} one at a time, {concurrent:.2f} at 32 at once")
     assert 1.9 <= sequential <= 2.2
     assert concurrent < sequential
-

@@ -1,0 +1,179 @@
+"""`gateway audit verify|show|export`: the audit, read without the gateway's key and without opening the gateway.
+
+Verification needs the journal file, the practice's public keys and the checkpoints that the verifier kept; `--journal`
+and `--public-keys` let it run on copies, on another machine. `audit checkpoint` signs, so it lives with the surfaces.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.answer import ExitCode, answering
+from gateway.cli.options import HOME, Home, Json
+from gateway.cli.session import existing, reference
+from gateway.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from gateway.contracts.references import AttemptId
+    from gateway.signatures import TrustedKeys
+
+CHECKPOINT_SUFFIX = ".checkpoint"
+
+Journal = Annotated[Path | None, typer.Option("--journal", help="A journal file.", show_default="the home's own")]
+PublicKeys = Annotated[Path | None, typer.Option("--public-keys", help="A keys.json.", show_default="the home's own")]
+Checkpoints = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoints",
+        envvar="GATEWAY_CHECKPOINTS",
+        help="Directory of kept checkpoints.",
+        show_default="checkpoints, beside the home",
+    ),
+]
+
+
+def verify(
+    journal: Journal = None,
+    public_keys: PublicKeys = None,
+    checkpoints: Checkpoints = None,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Find any edit, deletion, swap or cut in the journal. Needs public keys only."""
+    with answering(as_json) as answer:
+        from gateway.audit.verify import verify_file
+        from gateway.cli.page import facts_table, marked
+        from gateway.cli.timeline import Fact
+        from gateway.cli.wording import Tone
+
+        held = [read_checkpoint(path) for path in checkpoint_files(checkpoints or home.parent / "checkpoints")]
+        report = verify_file(journal or journal_of(home), held, trusted_keys(public_keys or home / "keys.json"))
+        counts = {
+            "attempts": report.attempts,
+            "events": report.events,
+            "records": report.records,
+            "checkpoints": report.checkpoints,
+            "covered": report.covered,
+        }
+        flaws = [{"code": flaw.code.value, "where": flaw.where} for flaw in report.flaws]
+        page = [marked(Tone.BAD, f"{flaw.code}: {flaw.where}") for flaw in report.flaws]
+        if report.intact:
+            page = [marked(Tone.GOOD, "the audit is intact")]
+            if not held:
+                page.append(marked(Tone.CARE, "no checkpoint was held: a tail cut off whole would go unseen"))
+        answer.give(
+            {"intact": report.intact, **counts, "flaws": flaws},
+            [*page, facts_table([Fact(name, str(count)) for name, count in counts.items()])],
+            ExitCode.SUCCEEDED if report.intact else ExitCode.ERROR,
+        )
+
+
+def show(
+    attempt: Annotated[str, typer.Argument(metavar="ATTEMPT", help="An att_… reference.")],
+    journal: Journal = None,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Show one attempt's events as they are chained, from the journal file alone."""
+    with answering(as_json) as answer:
+        import io
+        import json
+
+        from gateway.audit.export import export_lines
+        from gateway.cli.page import listing
+        from gateway.contracts.references import AttemptId
+        from gateway.journal._sqlite_archive import open_archive
+
+        stream = io.StringIO()
+        with open_archive(journal or journal_of(home)) as archive:
+            export_lines(archive, stream, reference(AttemptId, attempt, "ATTEMPT"))
+        lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+        events = [{"hash": line["hash"], **line["event"]} for line in lines if "event" in line]
+        records = [{"hash": line["hash"], **line["record"]} for line in lines if "record" in line]
+        common = {"seq", "at", "signal", "environment", "attempt", "correlation", "trace", "trigger", "hash"}
+        rows = [
+            (
+                str(event["seq"]),
+                str(event["at"]),
+                str(event["signal"]),
+                " ".join(f"{name}={value}" for name, value in event.items() if name not in common),
+            )
+            for event in events
+        ]
+        answer.give(
+            {"attempt": attempt, "events": events, "records": records},
+            [listing(("", "at", "signal", "says"), rows, "no events")],
+        )
+
+
+def export(
+    attempt: Annotated[str | None, typer.Argument(metavar="[ATTEMPT]", help="One attempt, instead of all.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="A new file.", show_default="standard output")] = None,
+    journal: Journal = None,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Write the audit as JSON Lines. With --json, name a file with --to: the one document counts the lines."""
+    with answering(as_json) as answer:
+        from gateway.audit.export import export_lines
+        from gateway.cli.page import marked
+        from gateway.cli.wording import Tone
+        from gateway.contracts.references import AttemptId
+        from gateway.journal._sqlite_archive import open_archive
+
+        named: AttemptId | None = None if attempt is None else reference(AttemptId, attempt, "ATTEMPT")
+        if to is None and as_json:
+            raise UsageError("--json needs --to FILE: the lines themselves are many documents")
+        with open_archive(journal or journal_of(home)) as archive:
+            if to is None:
+                export_lines(archive, sys.stdout, named)
+                return
+            try:
+                with to.open("x", encoding="utf-8") as stream:
+                    lines = export_lines(archive, stream, named)
+            except OSError:
+                raise UsageError("--to: cannot be made; name a new file in a directory of yours") from None
+        answer.give({"lines": lines}, [marked(Tone.GOOD, f"{lines} lines written")])
+
+
+def journal_of(home: Path) -> Path:
+    """The home's journal file, as its settings name it; raises `ConfigurationError`."""
+    from gateway import config, documents
+
+    settings = documents.load(config.Settings, existing(home) / config.SETTINGS, config.SETTINGS)
+    assert settings is not None  # `existing` has seen the file
+    return home / settings.journal
+
+
+def trusted_keys(path: Path) -> TrustedKeys:
+    """The public keys in a `keys.json`; raises `ConfigurationError`."""
+    from gateway import documents
+    from gateway.signatures import TrustedKeys
+
+    keys = documents.load(TrustedKeys, path, path.name)
+    if keys is None:
+        raise ConfigurationError(f"there is no {path.name} with public keys there; name one with --public-keys")
+    return keys
+
+
+def checkpoint_files(directory: Path) -> Sequence[Path]:
+    """The kept checkpoints, oldest first."""
+    try:
+        return sorted(path for path in directory.iterdir() if path.suffix == CHECKPOINT_SUFFIX)
+    except FileNotFoundError:
+        return ()
+    except OSError:
+        raise ConfigurationError("--checkpoints: not a readable directory; check its owner and mode") from None
+
+
+def read_checkpoint(path: Path) -> str:
+    """A kept checkpoint's text; what it is worth is for verification to say."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        raise ConfigurationError(f"{path.name} cannot be read; check its owner and mode") from None
