@@ -62,15 +62,19 @@ def test_a_ruling_names_the_versions_that_made_it(store: PolicyStore, commit: Po
     ],
     ids=lambda change: str(next(iter(change.items()))),
 )
-def test_what_no_permit_names_is_denied(store: PolicyStore, commit: PolicyInputs, change: dict[str, Any]) -> None:
-    ruling = rule(store, replace(commit, **change))
+@pytest.mark.parametrize("policy", BOTH)
+def test_what_no_permit_names_is_denied(
+    store: PolicyStore, commit: PolicyInputs, policy: str, change: dict[str, Any]
+) -> None:
+    ruling = rule(store, replace(commit, **change), policy)
     assert (ruling.decision, ruling.code) == (PolicyDecision.DENY, Code.POLICY_DENIED)
     assert not ruling.observe_once
 
 
 @pytest.mark.requirement("AUTH-07")
-def test_nobody_approves_their_own_request(store: PolicyStore, commit: PolicyInputs) -> None:
-    assert rule(store, replace(commit, approver=commit.initiator)).decision is PolicyDecision.DENY
+@pytest.mark.parametrize("policy", BOTH)
+def test_nobody_approves_their_own_request(store: PolicyStore, commit: PolicyInputs, policy: str) -> None:
+    assert rule(store, replace(commit, approver=commit.initiator), policy).decision is PolicyDecision.DENY
 
 
 def test_two_person_wants_an_approver_other_than_the_operator(store: PolicyStore, commit: PolicyInputs) -> None:
@@ -78,6 +82,11 @@ def test_two_person_wants_an_approver_other_than_the_operator(store: PolicyStore
     assert rule(store, alone, "standard").decision is PolicyDecision.ALLOW
     ruling = rule(store, alone, "two-person")
     assert (ruling.decision, ruling.code) == (PolicyDecision.DENY, Code.TWO_PERSONS_REQUIRED)
+
+
+def test_two_person_lets_the_approver_look(store: PolicyStore, commit: PolicyInputs) -> None:
+    alone = replace(commit, operator=commit.approver or commit.operator, purpose=Purpose.CHECK)
+    assert rule(store, alone, "two-person").decision is PolicyDecision.ALLOW
 
 
 @pytest.mark.parametrize(
@@ -90,23 +99,31 @@ def test_two_person_wants_an_approver_other_than_the_operator(store: PolicyStore
         (TriggerKind.EXTERNAL_EVENT, Purpose.OBSERVE, PolicyDecision.DENY),
     ],
 )
+@pytest.mark.parametrize("policy", BOTH)
 def test_reads_need_no_approval_and_still_an_explicit_permit(
-    store: PolicyStore, commit: PolicyInputs, trigger: TriggerKind, purpose: Purpose, decision: PolicyDecision
+    store: PolicyStore,
+    commit: PolicyInputs,
+    policy: str,
+    trigger: TriggerKind,
+    purpose: Purpose,
+    decision: PolicyDecision,
 ) -> None:
     inputs = replace(commit, trigger=trigger, purpose=purpose, approver=None, gates=(), risk=Severity.HIGH)
-    assert rule(store, inputs).decision is decision
+    assert rule(store, inputs, policy).decision is decision
 
 
-def test_a_high_risk_commit_asks_a_human_first(store: PolicyStore, commit: PolicyInputs) -> None:
-    ruling = rule(store, replace(commit, risk=Severity.HIGH))
+@pytest.mark.parametrize("policy", BOTH)
+def test_a_high_risk_commit_asks_a_human_first(store: PolicyStore, commit: PolicyInputs, policy: str) -> None:
+    ruling = rule(store, replace(commit, risk=Severity.HIGH), policy)
     assert ruling.decision is PolicyDecision.DECISION_REQUIRED
     assert (ruling.code, ruling.severity) == (Code.DECISION_REQUIRED, Severity.HIGH)
     assert not ruling.observe_once
 
 
 @pytest.mark.parametrize("risk", [Severity.LOW, Severity.MEDIUM])
-def test_a_lower_risk_asks_nobody(store: PolicyStore, commit: PolicyInputs, risk: Severity) -> None:
-    assert rule(store, replace(commit, risk=risk)).decision is PolicyDecision.ALLOW
+@pytest.mark.parametrize("policy", BOTH)
+def test_a_lower_risk_asks_nobody(store: PolicyStore, commit: PolicyInputs, policy: str, risk: Severity) -> None:
+    assert rule(store, replace(commit, risk=risk), policy).decision is PolicyDecision.ALLOW
 
 
 def test_the_answer_to_proceed_lets_a_high_risk_commit_go(store: PolicyStore, commit: PolicyInputs) -> None:
@@ -115,8 +132,9 @@ def test_the_answer_to_proceed_lets_a_high_risk_commit_go(store: PolicyStore, co
 
 
 @pytest.mark.parametrize("risk", Severity)
-def test_the_answer_to_decline_denies(store: PolicyStore, commit: PolicyInputs, risk: Severity) -> None:
-    ruling = rule(store, replace(commit, purpose=Purpose.RESUME, risk=risk, answer=Choice.DECLINE))
+@pytest.mark.parametrize("policy", BOTH)
+def test_the_answer_to_decline_denies(store: PolicyStore, commit: PolicyInputs, policy: str, risk: Severity) -> None:
+    ruling = rule(store, replace(commit, purpose=Purpose.RESUME, risk=risk, answer=Choice.DECLINE), policy)
     assert (ruling.decision, ruling.code) == (PolicyDecision.DENY, Code.DECISION_DECLINED)
 
 
@@ -135,9 +153,11 @@ def test_nobody_is_asked_about_what_would_be_denied_anyway(store: PolicyStore, c
 
 @pytest.mark.requirement("DECIDE-04")
 def test_a_denial_escalates_at_a_high_risk_tier_and_only_there(store: PolicyStore, commit: PolicyInputs) -> None:
-    denied = replace(commit, origin=Origin.PROVIDER)
-    severities = [rule(store, replace(denied, risk=risk)).severity for risk in Severity]
-    assert severities == [None, None, Severity.HIGH]
+    for answer in (None, Choice.PROCEED):
+        denied = replace(commit, origin=Origin.PROVIDER, answer=answer)
+        rulings = [rule(store, replace(denied, risk=risk)) for risk in Severity]
+        assert {ruling.decision for ruling in rulings} == {PolicyDecision.DENY}
+        assert [ruling.severity for ruling in rulings] == [None, None, Severity.HIGH]
 
 
 @pytest.mark.requirement("DECIDE-07")
@@ -145,10 +165,11 @@ def test_a_denial_escalates_at_a_high_risk_tier_and_only_there(store: PolicyStor
 @pytest.mark.parametrize(
     "operation", [*Notice, "schedule.book@v2", "patient.create@v1", 'x"', "schedule", "communicate", ""]
 )
+@pytest.mark.parametrize("policy", BOTH)
 def test_a_tool_that_is_not_allow_listed_is_denied_by_name_and_escalates(
-    store: PolicyStore, commit: PolicyInputs, operation: str, purpose: Purpose
+    store: PolicyStore, commit: PolicyInputs, policy: str, operation: str, purpose: Purpose
 ) -> None:
-    ruling = rule(store, replace(commit, operation=operation, purpose=purpose))
+    ruling = rule(store, replace(commit, operation=operation, purpose=purpose), policy)
     assert (ruling.decision, ruling.code) == (PolicyDecision.DENY, Code.TOOL_FORBIDDEN)
     assert ruling.severity is Severity.HIGH
 

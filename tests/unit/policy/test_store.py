@@ -84,7 +84,7 @@ def test_a_version_that_does_not_ship_is_named() -> None:
         (lambda folder: (folder.parent.parent / "note.txt").write_text(""), r"policies/note\.txt"),
         (lambda folder: folder.rename(folder.parent / "2"), r"standard/2/manifest\.json: is of standard/1"),
         (lambda folder: folder.parent.rename(folder.parent.parent / "other"), r"other/1/manifest\.json: is of"),
-        (lambda folder: (folder.parent / "2").symlink_to(folder), r"policies/standard/2"),
+        (lambda folder: (folder.parent / "2").symlink_to(folder), r"policies/standard/2: not part"),
         (lambda folder: (folder / "manifest.json").write_text("{"), r"manifest\.json: not JSON"),
         (lambda folder: (folder / "manifest.json").write_text("{}"), r"manifest\.json: Manifest is not valid"),
         (lambda folder: (folder / "policy.cedar").write_bytes(b" " * 70_000), r"policy\.cedar: larger than"),

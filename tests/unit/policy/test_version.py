@@ -133,6 +133,13 @@ def test_annotations_follow_their_policy_and_not_its_position(commit: PolicyInpu
         assert (ruling.code, ruling.severity) == (Code.TWO_PERSONS_REQUIRED, Severity.MEDIUM)
 
 
+def test_a_determining_policy_that_is_none_of_those_read_blocks(commit: PolicyInputs) -> None:
+    version = parse(PERMIT)
+    with pytest.raises(Refusal) as refused:
+        replace(version, _rules={}).evaluate(commit)
+    assert refused.value.code is Code.POLICY_UNAVAILABLE
+
+
 @pytest.mark.parametrize("arrange", [lambda text: text, lambda text: text[::-1]], ids=["as listed", "reversed"])
 def test_a_denial_outranks_a_question_and_the_highest_severity_stands(
     commit: PolicyInputs, arrange: Callable[[list[str]], list[str]]
@@ -169,4 +176,4 @@ def test_only_a_permit_that_says_so_allows_a_look(commit: PolicyInputs) -> None:
 def test_no_policy_at_all_denies(commit: PolicyInputs) -> None:
     ruling = parse("").evaluate(commit)
     assert (ruling.decision, ruling.code) == (PolicyDecision.DENY, Code.POLICY_DENIED)
-    assert not parse("").evaluate(replace(commit)).observe_once
+    assert not ruling.observe_once
