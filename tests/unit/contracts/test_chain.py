@@ -47,7 +47,7 @@ def test_an_event_and_a_record_of_the_same_bytes_have_different_hashes() -> None
     assert EVENT_DOMAIN != RECORD_DOMAIN
 
 
-@pytest.mark.requirement("CORR-01", "CORR-09", "CORR-10")
+@pytest.mark.requirement("CORR-01", "CORR-09", "CORR-10", "CTX-03")
 @pytest.mark.parametrize("identifier", ["attempt", "correlation", "trace", "at", "environment", "signal", "seq"])
 def test_no_event_exists_without_its_correlation_identifiers(
     identifier: str, examples: dict[str, dict[str, Any]]
