@@ -129,7 +129,7 @@ def test_the_table_has_every_end_once() -> None:
     assert set(ENDS) == set(End)
 
 
-# FAIL-07, FAIL-08 and FAIL-09 speak of BLOCKED, PAUSED or going on after partial execution: no such branch exists (C-12)
+# FAIL-07 to FAIL-09 speak of BLOCKED, PAUSED or going on after partial execution: no such branch exists (C-12)
 @pytest.mark.requirement("FAIL-06", "FAIL-07", "FAIL-08", "FAIL-09")
 def test_after_dispatch_an_attempt_ends_in_succeeded_or_error_and_its_approval_is_spent() -> None:
     assert {str(end) for end in AFTER_DISPATCH} == set(DISPATCHED)
