@@ -192,7 +192,7 @@ async def test_an_append_goes_through_although_its_caller_was_cancelled(path: Pa
 
 
 FORGERIES = {
-    "a second hold on the proposal": "INSERT INTO holds SELECT practice, proposal, :other FROM holds",
+    "a second hold on the proposal": "INSERT INTO holds SELECT practice, proposal, :free FROM holds WHERE attempt = :attempt",
     "a second attempt under one key": "UPDATE attempts SET attempt_key = (SELECT attempt_key FROM attempts "
     "WHERE attempt = :attempt) WHERE attempt = :other",
     "a second use of a trigger": "INSERT INTO triggers SELECT trigger_id, digest, :other FROM triggers LIMIT 1",
@@ -233,7 +233,7 @@ async def test_the_schema_itself_refuses(path: Path, tell: Any, forgery: str) ->
     await journal.append(entry)
     await journal.aclose()
     connection = connect(path, Synchronous.FULL, 1.0)
-    names = {"attempt": attempt, "other": entry.attempt.identity.attempt}
+    names = {"attempt": attempt, "other": entry.attempt.identity.attempt, "free": done}
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute(FORGERIES[forgery], names)
     connection.close()
