@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.contracts.connection import CredentialUse, Scheme
+from gateway.errors import ConfigurationError
 from gateway.hookspecs import CredentialSource, hookimpl
 
 _MAX_SECRET_BYTES: Final = 8 * 1024
@@ -68,12 +69,19 @@ class FileSecrets:
 
 
 @hookimpl
-def gateway_credential_sources(options: Mapping[str, str], home: Path) -> Mapping[str, CredentialSource]:
-    """Options: `prefix` of the variables (environment), `directory` relative to the home (file)."""
-    return {
-        "environment": EnvironmentSecrets(options.get("prefix", "GATEWAY_SECRET_")),
-        "file": FileSecrets(home / options.get("directory", "secrets")),
-    }
+def gateway_credential_sources(name: str, options: Mapping[str, str], home: Path) -> Mapping[str, CredentialSource]:
+    """`environment` takes the option `prefix`, `file` the option `directory` (relative to the home)."""
+    if name == "environment":
+        return {name: EnvironmentSecrets(_option(name, options, "prefix", "GATEWAY_SECRET_"))}
+    if name == "file":
+        return {name: FileSecrets(home / _option(name, options, "directory", "secrets"))}
+    return {}
+
+
+def _option(source: str, options: Mapping[str, str], name: str, default: str) -> str:
+    if not options.keys() <= {name}:
+        raise ConfigurationError(f"credential source {source} knows one option, {name}; mend it in gateway.json")
+    return options.get(name, default)
 
 
 async def authorization_header(use: CredentialUse, sources: Sequence[CredentialSource]) -> str | None:
