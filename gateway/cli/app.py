@@ -123,8 +123,10 @@ def _add(app: typer.Typer, name: str, what: Any) -> None:
     """A command or a group at the top, under its panel."""
     panel = next((panel for panel, names in PANELS.items() if name in names), ELSEWHERE)
     if isinstance(what, typer.Typer):
-        about = {"help": GROUPS[name]} if name in GROUPS else {}
-        app.add_typer(what, name=name, rich_help_panel=panel, no_args_is_help=True, **about)
+        if name in GROUPS:
+            app.add_typer(what, name=name, rich_help_panel=panel, no_args_is_help=True, help=GROUPS[name])
+        else:  # its own words
+            app.add_typer(what, name=name, rich_help_panel=panel, no_args_is_help=True)
     else:
         app.command(name, rich_help_panel=panel)(what)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.padding import Padding
-from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.answer import MAX_WIDTH
 from gateway.cli.timeline import Fact, Line, conclusion, outcome_facts, subject, timeline
 from gateway.cli.wording import MARKS, STYLES, Tone, clock_time
 from gateway.contracts.outcome import Outcome
@@ -46,21 +46,27 @@ def facts_table(facts: Sequence[Fact]) -> Padding:
 
 
 def draw(lines: Sequence[Line]) -> list[RenderableType]:
-    """The timeline: instants, marks and words, cut by the barriers; UTC."""
+    """The timeline in UTC: phase and instant where they change, marks and words, cut by the barriers."""
     parts: list[RenderableType] = []
-    table = _lines_table()
+    table, phase, instant = _lines_table(), "", ""
     for line in lines:
         if line.barrier:
-            parts.append(Padding(table, (0, 0, 0, 2)))
-            parts.append(Rule(Text(f" {line.text} "), align="left", characters="━", style=STYLES[line.tone] or "none"))
-            table = _lines_table()
+            parts += [Padding(table, (0, 0, 0, 2)), _barrier(line)]
+            table, instant = _lines_table(), ""
             continue
-        moved = Text(f"→ {line.state}", STYLES[line.tone] or "bold") if line.state else None
-        words = moved or Text(line.text, _weight(line.tone))
+        at = clock_time(line.at) if line.at else instant
+        words = Text(f"→ {line.state}", STYLES[line.tone] or "bold") if line.state else Text(line.text)
+        words.stylize(_weight(line.tone))
         mark = Text(MARKS[line.tone], STYLES[line.tone])
-        table.add_row(clock_time(line.at) if line.at else "", mark, words)
+        table.add_row(at if at != instant else "", line.phase if line.phase != phase else "", mark, words)
+        phase, instant = line.phase.value, at
     parts.append(Padding(table, (0, 0, 0, 2)))
     return parts
+
+
+def _barrier(line: Line) -> Text:
+    head = Text(f"━━ {line.state}, {line.text} ", _weight(line.tone) or "bold", no_wrap=True, overflow="crop")
+    return head.append("━" * max(0, MAX_WIDTH - head.cell_len))
 
 
 def listing(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], empty: str) -> RenderableType:
@@ -79,13 +85,10 @@ def marked(tone: Tone, text: str) -> Text:
     return Text.assemble((MARKS[tone], STYLES[tone]), " ", text)
 
 
-def together(parts: Sequence[RenderableType]) -> Group:
-    return Group(*parts)
-
-
 def _lines_table() -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=LABEL_WIDTH, style="dim", no_wrap=True)
+    table.add_column(width=10, no_wrap=True)
     table.add_column(width=1, no_wrap=True)
     table.add_column(overflow="fold")
     return table

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -19,14 +20,26 @@ from gateway.contracts.failures import FAILURES, Code
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Operation
 from gateway.contracts.signals import Event, Signal
-from gateway.contracts.words import State
+from gateway.contracts.words import TERMINAL, State
 from gateway.journal import AttemptFile
+
+
+class Phase(StrEnum):
+    """E-01 §3's phases, execution cut at the two barriers."""
+
+    TRIGGER = "trigger"
+    VALIDATION = "validation"
+    GATES = "gates"
+    INTENT = "intent"
+    COMMIT = "commit"
+    OUTCOME = "outcome"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line. `barrier` lines go across the page; `state` is the state reached here."""
 
+    phase: Phase
     text: str
     tone: Tone = Tone.PLAIN
     at: datetime | None = None
@@ -47,6 +60,7 @@ class Fact:
 class _Story:
     """What has been told so far: where the attempt stands against its two barriers."""
 
+    phase: Phase = Phase.TRIGGER
     lines: list[Line] = field(default_factory=list)
     keepers: list[str] = field(default_factory=list)
     refusers: list[str] = field(default_factory=list)
@@ -59,7 +73,7 @@ def timeline(file: AttemptFile) -> list[Line]:
     story = _Story()
     for link in file.links:
         _tell(story, link.event)
-    _barrier(story, None)
+    _barrier(story)
     return story.lines
 
 
@@ -149,39 +163,50 @@ def _tell(story: _Story, event: Event) -> None:
             if story.intended:  # what is read here was appended: the journal keeps it, even where its process died
                 story.keepers.append(JOURNAL)
             return  # the barrier that follows says so
-        _barrier(story, event.at)
+        _barrier(story)
         assert event.to_state is not None
-        story.lines.append(Line("", at=event.at, state=event.to_state, tone=_TONES.get(event.to_state, Tone.PLAIN)))
+        story.phase = _REACHED.get(event.to_state, story.phase)
+        tone = _TONES.get(event.to_state, Tone.PLAIN)
+        story.lines.append(Line(story.phase, "", tone, event.at, event.to_state))
         return
-    _barrier(story, event.at)
-    if event.signal is Signal.INTENT_RECORDED:
+    _barrier(story)
+    if event.signal is Signal.MUTATION_REQUESTED:
+        story.phase = Phase.INTENT
+    elif event.signal is Signal.INTENT_RECORDED:
         story.intended = True
     elif event.signal is Signal.EFFECT_RECORDED:
         story.effected = True
     words = WORDS.get(event.signal)
     text, tone = words(event) if words else (event.signal.value, Tone.QUIET)
-    story.lines.append(Line(text, tone, event.at))
+    story.lines.append(Line(story.phase, text, tone, event.at))
 
 
-def _barrier(story: _Story, at: datetime | None) -> None:
+def _barrier(story: _Story) -> None:
     """Draw the acknowledgements gathered so far, if any, as the barrier that they are."""
     if not story.keepers and not story.refusers:
         return
     kept = f"kept by {', '.join(dict.fromkeys(story.keepers))}" if story.keepers else ""
     refused = f"REFUSED by {', '.join(dict.fromkeys(story.refusers))}" if story.refusers else ""
+    keeping = ", ".join(part for part in (kept, refused) if part)
     tone = Tone.BAD if refused else Tone.STRONG
-    state = None
     if story.effected:
-        name, story.effected, state = "durable barrier 2: the effect and the outcome", False, State.AUDITING
+        text, story.effected, after = "durable barrier 2: effect and outcome", False, Phase.OUTCOME
     elif story.intended:
-        name, story.intended, state = "durable barrier 1: the intent, before anything was sent", False, State.AUDITING
+        text, story.intended, after = "durable barrier 1: intent, nothing sent yet", False, Phase.COMMIT
     else:
-        name, tone = "recorded", Tone.BAD if refused else Tone.QUIET
-    text = f"{name}, {', '.join(part for part in (kept, refused) if part)}"
-    story.lines.append(Line(text, tone, at, state, barrier=state is not None))
+        story.phase = Phase.OUTCOME
+        story.lines.append(Line(story.phase, f"recorded, {keeping}", Tone.BAD if refused else Tone.QUIET))
+        text = ""
+    if text:
+        story.lines.append(Line(story.phase, f"{text}; {keeping}", tone, state=State.AUDITING, barrier=True))
+        story.phase = after
     story.keepers, story.refusers = [], []
 
 
+_REACHED: Final[Mapping[State, Phase]] = MappingProxyType(
+    {State.VALIDATING: Phase.VALIDATION, State.GATED: Phase.GATES, State.PAUSED: Phase.OUTCOME}
+    | dict.fromkeys(TERMINAL, Phase.OUTCOME)
+)
 _TONES: Final[Mapping[State, Tone]] = MappingProxyType(
     {
         State.SUCCEEDED: Tone.GOOD,
