@@ -144,7 +144,7 @@ def _split(text: str) -> Iterator[tuple[str, Mapping[str, object], str, Contentl
             if line:
                 name, parameters, value = line.parts()
                 yield name.upper(), parameters, value, line
-    except Exception:  # the library documents no error type for lines that it cannot split
+    except Exception:  # noqa: BLE001 - the library documents no error type for lines that it cannot split
         raise MalformedCalendarError("a content line cannot be read") from None
 
 
