@@ -8,16 +8,14 @@ turns that into events, an outcome and a durable append.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from gateway.audit.acknowledgement import JOURNAL, Sinks
+from gateway.audit.acknowledgement import JOURNAL
 from gateway.authorization import Authorization
-from gateway.boundary import Boundary, Engagement
-from gateway.clock import Clock
-from gateway.config import Bounds, Configuration
+from gateway.boundary import Engagement
 from gateway.contracts.chain import RecordKind
-from gateway.contracts.failures import FAILURES, Code, Refusal
+from gateway.contracts.failures import ESCALATED, FAILURES, UNAVAILABLE, Code, Refusal
 from gateway.contracts.outcome import AFTER_DISPATCH, ENDS, Outcome
 from gateway.contracts.proposal import Proposal
 from gateway.contracts.references import (
@@ -25,13 +23,12 @@ from gateway.contracts.references import (
     CorrelationId,
     DecisionId,
     EvaluationId,
-    PracticeId,
     SignalId,
     TriggerId,
 )
 from gateway.contracts.signals import Signal
 from gateway.contracts.statements import Decision, Purpose, Trigger
-from gateway.contracts.words import End, Environment, GateName, Severity, State
+from gateway.contracts.words import End, GateName, Severity, State
 from gateway.ending import conclude, unrecorded
 from gateway.errors import (
     InvalidInput,
@@ -40,58 +37,14 @@ from gateway.errors import (
     MalformedInput,
     SignatureRefused,
 )
-from gateway.gates import Gatekeeper, Judgement
+from gateway.gates import Judgement
 from gateway.gates import proposal as proposal_gate
 from gateway.gates.case import Case
-from gateway.governance import Governance
-from gateway.journal import Admission, Append, Header, Journal, ProposalFile
+from gateway.journal import Admission, Append, Header, ProposalFile
 from gateway.lifecycle import Attempt, Identity
-from gateway.policy import PolicyDecision, PolicyInputs, PolicyStore, Ruling
-from gateway.signatures import Keyring, Verified
-
-UNAVAILABLE = frozenset(
-    {
-        Code.EVIDENCE_UNAVAILABLE,
-        Code.AUDIT_UNAVAILABLE,
-        Code.EXTERNAL_UNAVAILABLE,
-        Code.EXTERNAL_TIMEOUT,
-        Code.POLICY_UNAVAILABLE,
-    }
-)
-"""Codes that mean that something the attempt depends on is down (AUDIT-17)."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Ports:
-    """Everything outside that the orchestrator reaches for. `journal_lost` latches when an outcome could
-    not be recorded: this process then dispatches nothing more."""
-
-    configuration: Configuration
-    keyring: Keyring
-    governance: Governance
-    policies: PolicyStore
-    boundary: Boundary
-    journal: Journal
-    sinks: Sinks
-    gatekeeper: Gatekeeper
-    clock: Clock
-    journal_lost: bool = False
-
-    @property
-    def practice(self) -> PracticeId:
-        return self.configuration.settings.practice
-
-    @property
-    def environment(self) -> Environment:
-        return self.configuration.settings.environment
-
-    @property
-    def bounds(self) -> Bounds:
-        return self.configuration.settings.bounds
-
-    @property
-    def skew(self) -> timedelta:
-        return timedelta(seconds=self.bounds.clock_skew_seconds)
+from gateway.policy import PolicyDecision, PolicyInputs, Ruling
+from gateway.ports import Ports
+from gateway.signatures import Verified
 
 
 class AttemptEnded(Exception):
@@ -346,7 +299,7 @@ class Run:
             operator=self.trigger.operator,
             initiator=proposal.initiator,
             gates=gates,
-            risk=Severity(str(connection.settings.get("risk", Severity.LOW))),
+            risk=connection.risk,
             answer=self.trigger.answer.choice if self.trigger.answer else None,
         )
 
@@ -369,8 +322,17 @@ class Run:
                 return unrecorded(None, End.BLOCKED, Code.AUDIT_UNAVAILABLE)
             after_intent = self.header.purpose is not Purpose.CHECK and self.attempt.state is State.RUNNING
             end, code, facts = (End.NOT_DISPATCHED if after_intent else End.BLOCKED), Code.AUDIT_UNAVAILABLE, {}
+        if ENDS[end].state is State.BLOCKED:
+            facts["signal"] = self._escalate(code)
         self.note(Signal.AUDIT_ACCEPTED, sink=JOURNAL)
         return await self.append_end(end, code, **facts)
+
+    def _escalate(self, code: Code) -> SignalId:
+        """Terminate with a decision signal attached; it executes and overrides nothing (DECIDE-11, C-11)."""
+        signal = self.ports.clock.new(SignalId)
+        severity = Severity.HIGH if code in ESCALATED else Severity.MEDIUM
+        self.note(Signal.DECISION_REQUIRED_EMITTED, decision_signal=signal, severity=severity, code=code)
+        return signal
 
     async def append_end(self, end: End, code: Code, **facts: Any) -> Outcome:
         """The closing append; its success is the journal's acknowledgement of everything in it."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway import config, observation, recovery
-from gateway.attempt import AttemptEnded, Ports, Run
+from gateway.attempt import AttemptEnded, Run
 from gateway.audit.acknowledgement import Sinks
 from gateway.boundary import Boundary
 from gateway.clock import Clock, SystemClock
@@ -34,6 +34,7 @@ from gateway.journal._sqlite import SqliteJournal
 from gateway.orchestrator import Orchestrator
 from gateway.plugins import Plugins, discover
 from gateway.policy import PolicyStore
+from gateway.ports import Ports
 from gateway.signatures import Keyring
 
 

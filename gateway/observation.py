@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from gateway.attempt import AttemptEnded, Ports, Run
+from gateway.attempt import AttemptEnded, Run
 from gateway.boundary import Engagement
 from gateway.contracts.adapter import Basis
 from gateway.contracts.chain import RecordKind
@@ -23,6 +23,7 @@ from gateway.contracts.words import Effect, End, ObservationFinding, State
 from gateway.errors import Conflict, NotFound
 from gateway.gates import audit_readiness
 from gateway.journal import AttemptFile, Journal, ProposalFile
+from gateway.ports import Ports
 
 UNSETTLED = "0" * 64
 """Closing hash of an observation made before its attempt was closed; replaced when recorded."""

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
-from gateway.attempt import AttemptEnded, Gated, Ports, Run
+from gateway.attempt import AttemptEnded, Gated, Run
 from gateway.contracts.canonical import digest
 from gateway.contracts.failures import Code
 from gateway.contracts.outcome import IN_FLIGHT_STATES, Outcome
@@ -31,6 +31,7 @@ from gateway.errors import (
 from gateway.execution import KeyTaken, execute
 from gateway.journal import Header
 from gateway.observation import observe
+from gateway.ports import Ports
 from gateway.signatures import Verified
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,6 @@ the external system and never dispatches: what became of the commit is for an ob
 
 from __future__ import annotations
 
-from gateway.attempt import Ports
 from gateway.audit.acknowledgement import JOURNAL
 from gateway.contracts.failures import Code
 from gateway.contracts.outcome import ENDS, Outcome
@@ -14,6 +13,7 @@ from gateway.contracts.signals import Signal
 from gateway.contracts.words import Effect, End
 from gateway.ending import conclude
 from gateway.journal import Admission, Append
+from gateway.ports import Ports
 
 
 async def recover(ports: Ports) -> list[Outcome]:

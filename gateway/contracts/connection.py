@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, model_validator
 from gateway.contracts.base import Model, Slug
 from gateway.contracts.proposal import Zone
 from gateway.contracts.references import ConnectionId, PracticeId
+from gateway.contracts.words import Severity
 
 Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?:[0-9]{1,5}$")]
 """`name:port`, lower case; the port is always stated."""
@@ -56,7 +57,10 @@ class Limits(Model):
 
 
 class Connection(Model):
-    """Adapter, address, network, zone, limits and vendor flags. Secrets by name only (C-05)."""
+    """Adapter, address, network, zone, limits, risk tier and vendor flags. Secrets by name only (C-05).
+
+    `risk` is a policy input: what is committed here may need a human's further answer (DECIDE-04).
+    """
 
     connection_id: ConnectionId
     practice: PracticeId
@@ -68,6 +72,7 @@ class Connection(Model):
     zone: Zone
     credential: CredentialUse = CredentialUse(scheme=Scheme.NONE)
     limits: Limits = Limits()
+    risk: Severity = Severity.LOW
     settings: Annotated[dict[Slug, Setting], Field(max_length=32)] = {}
 
     @model_validator(mode="after")

@@ -320,6 +320,36 @@ FAILURES: dict[Code, Failure] = {
 }
 
 
+ESCALATED = frozenset(
+    {
+        Code.POLICY_UNAVAILABLE,  # DECIDE-05
+        Code.GOVERNANCE_INCOMPLETE,
+        Code.APPROVAL_MISSING,  # DECIDE-06
+        Code.APPROVAL_MISMATCH,
+        Code.APPROVAL_UNCOVERED,
+        Code.APPROVAL_CONDITIONAL,
+        Code.APPROVER_NOT_HUMAN,
+        Code.APPROVER_IS_INITIATOR,
+        Code.TENANT_MISMATCH,
+        Code.HOST_FORBIDDEN,
+        Code.ADAPTER_FAULT,
+        Code.CONTEXT_INVALID,  # DECIDE-08
+    }
+)
+"""Blocking codes whose decision signal is of high severity: a boundary was in doubt (MIG-06 §6.1, C-11)."""
+
+UNAVAILABLE = frozenset(
+    {
+        Code.EVIDENCE_UNAVAILABLE,
+        Code.AUDIT_UNAVAILABLE,
+        Code.EXTERNAL_UNAVAILABLE,
+        Code.EXTERNAL_TIMEOUT,
+        Code.POLICY_UNAVAILABLE,
+    }
+)
+"""Codes that mean that something the attempt depends on is down (AUDIT-17)."""
+
+
 def caller_next(code: Code, end: End | None) -> tuple[Next, Actor]:
     """(next, actor) for a code that ended so: the end outranks the code where it must.
 

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.contracts.proposal import Proposal
+from gateway.contracts.references import AttemptId, DecisionId
+from gateway.contracts.words import GateName
+from gateway.surfaces.ceremonies import Surface
+from gateway.surfaces.keys import LocalKey
+from gateway.surfaces.local import LocalPractice
 
 
 def target(answer: dict[str, Any]) -> dict[str, str]:
@@ -10,10 +25,23 @@ def target(answer: dict[str, Any]) -> dict[str, str]:
     return {"appointment": outcome["external_reference"], "version": outcome["version"]}
 
 
-def test_a_practice_books_reschedules_and_cancels_and_the_audit_holds(practice: Any) -> None:
+def trigger(practice: Any, proposal: str, *, key: LocalKey | None = None) -> str:
+    """A commit's trigger, signed at a surface other than the command line."""
+    local = LocalPractice.open(practice.root)
+    shown = practice.ask("show", proposal)
+    decisions = [record["reference"] for record in shown["records"] if record["kind"] == "decision"]
+    surface = Surface(key, SystemClock()) if key else local.surface("operator")
+    recorded = Proposal.parse(json.dumps(shown["proposal"]))
+    return surface.commit(recorded, operator=local.desk.operator, approval=DecisionId(decisions[-1])).token
+
+
+def test_a_practice_books_reschedules_and_cancels_and_the_audit_holds(empty: Any) -> None:
+    practice = empty.set_up("--file-sink")
     before = practice.sandbox.sent()
     booking = practice.propose()
     practice.ask("review", booking, "--approve", "--yes")
+    assert practice.ask("check", booking)["outcome"]["code"] == "CHECK_PASSED"
+    assert practice.sandbox.sent() == before
     booked = practice.ask("commit", booking)
     assert (booked["outcome"]["state"], booked["outcome"]["standing"]) == ("SUCCEEDED", "CONFIRMED")
 
@@ -22,18 +50,363 @@ def test_a_practice_books_reschedules_and_cancels_and_the_audit_holds(practice: 
     assert practice.sandbox.sent() == before + 1
 
     moved = practice.ask("commit", practice.approved("reschedule", target(booked)))
-    cancelled = practice.ask("commit", practice.approved("cancel", target(moved)), code=4)
-    assert cancelled["outcome"]["code"] == "TARGET_CHANGED"  # it is shown at another hour than it is
+    elsewhere = practice.ask("commit", practice.approved("cancel", target(moved)), code=4)
+    assert elsewhere["outcome"]["code"] == "TARGET_CHANGED"  # it was shown at another hour than it is at
     practice.slots -= 2
     cancelled = practice.ask("commit", practice.approved("cancel", target(moved)))
     assert cancelled["outcome"]["standing"] == "CONFIRMED"
     assert practice.sandbox.sent() == before + 3
 
-    assert [entry["state"] for entry in practice.ask("list")["attempts"]].count("SUCCEEDED") == 3
+    listed = practice.ask("list")["attempts"]
+    assert [(entry["purpose"], entry["state"]) for entry in listed].count(("commit", "SUCCEEDED")) == 3
     assert practice.ask("list", "--unresolved")["attempts"] == []
     stands = [entry["stands"] for entry in practice.ask("list", "--proposals")["proposals"]]
     assert sorted(stands) == ["approved", "carried out", "carried out", "carried out"]
     practice.ask("audit", "checkpoint")
     verified = practice.ask("audit", "verify")
-    assert verified["intact"] and verified["covered"] == 8
+    assert verified["intact"] and verified["covered"] == 5 + 4  # attempts, a check among them, and proposals
     assert practice.ask("doctor")["fit"]
+
+
+@pytest.mark.requirement("AUTH-04", "TRIG-07")
+def test_nothing_but_a_trigger_starts_an_attempt(practice: Any) -> None:
+    before = practice.sandbox.sent()
+    approved, withdrawn, stopped = practice.approved(), practice.approved(), practice.approved()
+    practice.ask("review", practice.propose(), "--reject", "--yes")
+    practice.ask("review", practice.propose(), "--request-modification", "--yes")
+    practice.ask("withdraw", withdrawn)
+    practice.ask("stop", stopped)
+    for words in (("recover",), ("doctor",), ("list",), ("show", approved), ("observe", "--unresolved")):
+        practice.ask(*words)
+    practice.ask("connections", "suspend", practice.connection)
+    practice.ask("connections", "resume", practice.connection)
+    assert practice.ask("list")["attempts"] == []
+    assert practice.sandbox.sent() == before
+    assert practice.ask("commit", withdrawn, code=4)["outcome"]["code"] == "PROPOSAL_WITHDRAWN"
+    assert practice.ask("commit", stopped, code=4)["outcome"]["code"] == "OPERATOR_STOP"
+    assert practice.sandbox.sent() == before
+
+
+@pytest.mark.requirement("OPS-01", "TRIG-02")
+def test_every_act_needs_a_key_that_the_practice_trusts(practice: Any, tmp_path: Path) -> None:
+    before, proposal = practice.sandbox.sent(), practice.approved()
+    strangers = tmp_path / "strangers"
+    strangers.mkdir()
+    (strangers / "desk.json").write_bytes((practice.root / "keys" / "desk.json").read_bytes())
+    for name in ("reviewer", "operator"):
+        LocalKey.generate(name).save(strangers / f"{name}.json")
+    practice.environment["GATEWAY_KEYS"] = str(strangers)
+    for words in (("review", proposal, "--approve", "--yes"), ("stop", proposal), ("withdraw", proposal)):
+        assert practice.ask(*words, code=2)["error"]["kind"] == "SignatureRefused"
+    assert practice.ask("commit", proposal, code=3)["outcome"]["code"] == "TRIGGER_UNSIGNED"
+    assert practice.ask("check", proposal, code=3)["outcome"]["code"] == "TRIGGER_UNSIGNED"
+    practice.environment["GATEWAY_KEYS"] = str(tmp_path / "nowhere")
+    for act in (("commit", proposal), ("review", proposal, "--reject"), ("stop", proposal), ("withdraw", proposal)):
+        assert "desk.json" in practice.ask(*act, code=4)["error"]["message"]
+    practice.environment["GATEWAY_KEYS"] = str(practice.home / "keys")
+    assert "outside" in practice.ask("commit", proposal, code=4)["error"]["message"]
+    assert practice.sandbox.sent() == before
+    assert practice.ask("show", proposal)["stands"] == "approved"
+
+
+@pytest.mark.requirement("TRIG-02")
+def test_an_unsigned_trigger_is_rejected(practice: Any) -> None:
+    before, proposal = practice.sandbox.sent(), practice.approved()
+    header, payload, _ = trigger(practice, proposal).split(".")
+    rejected = practice.ask("commit", "--trigger", "-", code=3, given=f"{header}.{payload}.AAAA")
+    assert rejected["outcome"]["state"] == "REJECTED"
+    assert practice.sandbox.sent() == before
+
+
+def test_a_trigger_signed_elsewhere_commits_once(practice: Any, tmp_path: Path) -> None:
+    before, proposal = practice.sandbox.sent(), practice.approved()
+    (tmp_path / "trigger").write_text(trigger(practice, proposal) + "\n")
+    practice.environment["GATEWAY_KEYS"] = "/nowhere"  # presenting needs no key
+    first = practice.ask("commit", "--trigger", str(tmp_path / "trigger"))
+    assert practice.ask("commit", "--trigger", str(tmp_path / "trigger"))["outcome"]["replayed"]
+    assert first["outcome"]["state"] == "SUCCEEDED"
+    assert practice.sandbox.sent() == before + 1
+
+
+def test_a_reviewer_may_commit_in_the_same_sitting(practice: Any) -> None:
+    answer = practice.ask("review", practice.propose(), "--approve", "--commit", "--yes")
+    assert answer["decision"]["verdict"] == "approve" and answer["outcome"]["standing"] == "CONFIRMED"
+
+
+@pytest.mark.requirement("OPS-02", "STATE-28")
+def test_a_paused_attempt_is_answered_or_stopped(empty: Any) -> None:
+    practice = empty.set_up(risk="high")
+    before = practice.sandbox.sent()
+    going, declined, stopped = practice.approved(), practice.approved(), practice.approved()
+    paused = [practice.ask("commit", proposal, code=7)["outcome"] for proposal in (going, declined, stopped)]
+    assert all(outcome["next"] == "DECIDE" and outcome["state"] == "PAUSED" for outcome in paused)
+    assert practice.sandbox.sent() == before
+
+    assert practice.ask("resume", paused[0]["attempt"], "--proceed")["outcome"]["standing"] == "CONFIRMED"
+    answer = practice.ask("resume", paused[1]["attempt"], "--decline", code=3)
+    assert answer["outcome"]["code"] == "DECISION_DECLINED"
+    assert practice.ask("stop", stopped)["attempts"] == [{"attempt": paused[2]["attempt"], "state": "CANCELLED"}]
+    practice.ask("resume", paused[2]["attempt"], "--proceed", code=2)
+    assert practice.sandbox.sent() == before + 1
+
+
+def test_what_was_cancelled_is_answered_as_cancelled(empty: Any, tmp_path: Path) -> None:
+    practice = empty.set_up(risk="high")
+    proposal = practice.approved()
+    token = trigger(practice, proposal)
+    practice.ask("commit", "--trigger", "-", given=token, code=7)
+    practice.ask("stop", proposal)
+    again = practice.ask("commit", "--trigger", "-", given=token, code=6)
+    assert (again["outcome"]["state"], again["outcome"]["replayed"]) == ("CANCELLED", True)
+
+
+def test_a_lost_reply_is_observed_and_resolved(practice: Any) -> None:
+    before, proposal = practice.sandbox.sent(), practice.approved()
+    practice.sandbox.arm(fault="drop-after", action="book")
+    lost = practice.ask("commit", proposal, code=5)["outcome"]
+    assert (lost["effect"], lost["standing"], lost["next"]) == ("UNKNOWN", "UNRESOLVED", "RESOLVE")
+    assert [entry["attempt"] for entry in practice.ask("list", "--unresolved")["attempts"]] == [lost["attempt"]]
+    assert practice.ask("commit", proposal, code=5)["outcome"]["replayed"]
+
+    practice.ask("review", proposal, "--approve", "--yes")
+    assert practice.ask("commit", proposal, code=4)["outcome"]["code"] == "PROPOSAL_FROZEN"
+    (seen,) = practice.ask("observe", "--unresolved")["observed"]
+    assert seen["outcome"]["observation"]["finding"] == "PRESENT"
+    assert practice.ask("resolve", lost["attempt"], "--absent", "--yes", code=2)["error"]["kind"] == "Conflict"
+    resolved = practice.ask("resolve", lost["attempt"], "--applied", "--yes")["outcome"]
+    assert (resolved["standing"], resolved["state"]) == ("CONFIRMED", "ERROR")
+    practice.ask("resolve", lost["attempt"], "--handled-by-hand", "--yes", code=2)
+    assert practice.ask("commit", proposal, code=4)["outcome"]["code"] == "PROPOSAL_EXECUTED"
+    assert practice.sandbox.sent() == before + 1
+    assert "Confirmed" in practice.run("show", lost["attempt"]).out
+
+
+@pytest.mark.requirement("AUDIT-29")
+def test_the_exported_events_alone_rebuild_the_chain_of_decisions(practice: Any, tmp_path: Path) -> None:
+    proposal = practice.approved()
+    outcome = practice.ask("commit", proposal)["outcome"]
+    practice.ask("audit", "export", "--to", str(tmp_path / "audit.jsonl"))
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    events = [line["event"] for line in lines if "event" in line and line["event"]["attempt"] == outcome["attempt"]]
+    said = {event["signal"]: event for event in events}
+    recorded = practice.ask("show", proposal)
+    approval = next(record for record in recorded["records"] if record["kind"] == "decision")
+    gates = [(event["gate"], event["passed"]) for event in events if event["signal"] == "GateJudged"]
+
+    assert said["TriggerReceived"]["trigger_kind"] == "operator-initiated"
+    assert said["ProposalBound"]["proposal_digest"] == recorded["digest"]
+    assert (said["ApprovalBound"]["approval"], said["ApprovalBound"]["approved_at"]) == (
+        approval["reference"],
+        approval["at"],
+    )
+    assert gates == [(gate.value, True) for gate in GateName]
+    assert (said["PolicyEvaluated"]["policy"], said["PolicyEvaluated"]["allowed"]) == ("standard", True)
+    assert said["EffectRecorded"]["external_reference"] == outcome["external_reference"]
+    assert said["AttemptCompleted"]["code"] == outcome["code"]
+    moves = [(event["from_state"], event["to_state"]) for event in events if "from_state" in event]
+    assert [before for before, _ in moves[1:]] == [after for _, after in moves[:-1]]
+    assert moves[-1][1] == outcome["state"]
+
+
+@pytest.mark.requirement("OPS-03")
+def test_no_command_says_what_only_the_practice_and_the_vendor_know(practice: Any) -> None:
+    vendor = f"vendor-{practice.patient[-6:]}"
+    proposal = practice.approved()
+    practice.sandbox.arm(fault="drop-after", action="book")
+    attempt = practice.ask("commit", proposal, code=5)["outcome"]["attempt"]
+    hour = practice.request()["particulars"]["start"][:10]
+    said = [
+        practice.run(*words)
+        for tail in ((), ("--json",))
+        for words in (
+            ("list", *tail),
+            ("list", "--proposals", *tail),
+            ("show", attempt, *tail),
+            ("show", proposal, *tail),
+            ("doctor", *tail),
+            ("connections", "list", *tail),
+            ("observe", attempt, *tail),
+            ("audit", "show", attempt, *tail),
+            ("audit", "verify", *tail),
+            ("check", proposal, *tail),
+            ("commit", proposal, *tail),
+            ("resolve", attempt, "--applied", "--yes", *tail),
+        )
+    ]
+    seen = practice.run("review", practice.propose(), "--approve", "--yes")
+    text = "".join(ended.out + ended.err for ended in said) + practice.run("audit", "export").out
+    assert "vendor-" not in text and hour not in text and "sandbox-token" not in text
+    assert vendor not in seen.out + seen.err and practice.patient in seen.out
+
+
+def test_the_reviewer_sees_what_it_is_and_none_of_it_stays(practice: Any) -> None:
+    proposal = practice.propose()
+    seen = practice.run("review", proposal, "--approve", "--yes")
+    for fact in (
+        "book",
+        "Monday 2031-03-03 10:30 Europe/Berlin",
+        f"vendor-{practice.service[-6:]}",
+        "cannot be undone",
+    ):
+        assert fact in seen.out
+    for path in practice.home.rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        assert b"vendor-" not in content and b"2031-03-03" not in content
+
+
+def test_nobody_approves_what_is_no_longer_what_was_proposed(practice: Any) -> None:
+    proposal = practice.propose()
+    path = practice.root / "practice" / "particulars" / f"{proposal}-1.json"
+    path.write_text(path.read_text().replace("T09:30:00Z", "T09:15:00Z"))
+    refused = practice.ask("review", proposal, "--approve", "--yes", code=4)
+    assert refused["error"]["code"] == "PARTICULARS_CHANGED"
+    practice.ask("review", proposal, "--reject", "--yes")
+
+
+def answered_at_a_terminal(practice: Any, reply: bytes, *words: str) -> tuple[int, str]:
+    """The program with a terminal on its standard input, where `reply` is typed."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "GATEWAY_HOME": str(practice.home)}
+    program = str(Path(os.sys.executable).with_name("gateway"))  # type: ignore[attr-defined]
+    with subprocess.Popen([program, *words], stdin=theirs, stdout=subprocess.PIPE, env=environment) as running:
+        os.write(ours, reply)
+        out, _ = running.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    return running.returncode, out.decode()
+
+
+def test_signing_waits_for_a_persons_yes(practice: Any) -> None:
+    proposal = practice.propose()
+    assert "--yes" in practice.ask("review", proposal, "--approve", code=2)["error"]["message"]
+    assert answered_at_a_terminal(practice, b"n\n", "review", proposal, "--approve")[0] == 2
+    assert practice.ask("show", proposal)["stands"] == "awaiting review"
+    code, out = answered_at_a_terminal(practice, b"y\n", "review", proposal, "--approve")
+    assert (code, practice.ask("show", proposal)["stands"]) == (0, "approved")
+    assert "Sign: approve?" in out
+
+
+def test_bad_input_names_what_to_fix_and_repeats_none_of_it(practice: Any, tmp_path: Path) -> None:
+    canary = "born-1970-01-01"
+    bad = practice.request()
+    bad["particulars"]["patient"] = canary
+    cases: list[tuple[tuple[str, ...], str | None, str]] = [
+        (("propose", "-"), json.dumps(bad), "particulars.patient"),
+        (("propose", "-"), json.dumps(practice.request(note=canary)), "document"),
+        (("propose", "-"), "{" + canary, "not JSON"),
+        (("propose", "-"), "[]", "not a JSON object"),
+        (("propose", "-"), json.dumps(practice.request(expires_at="2020-01-01T00:00:00Z")), "expires_at"),
+        (("propose", "-"), json.dumps(practice.request("cancel")), "particulars.target"),
+        (("propose", str(tmp_path / canary)), None, "FILE"),
+        (("review", canary, "--approve"), None, "PROPOSAL"),
+        (("review", practice.propose()), None, "--approve"),
+        (("commit",), None, "--trigger"),
+        (("commit", canary), None, "PROPOSAL"),
+        (("commit", practice.propose()), None, "gateway review"),
+        (("show", canary), None, "ATTEMPT"),
+        (("show", AttemptId.random()), None, "attempt"),
+        (("resume", AttemptId.random(), "--proceed"), None, "attempt"),
+        (("observe",), None, "--unresolved"),
+        (("resolve", canary, "--applied"), None, "ATTEMPT"),
+        (("connections", "suspend", canary), None, "CONNECTION"),
+        (("connections", "add", "-"), json.dumps({"adapter": canary}), "base_url"),
+        (("practice", "consent", canary, "--given"), None, "PATIENT"),
+        (("audit", "show", AttemptId.random()), None, "attempt"),
+        (("audit", "export"), None, "--to"),
+        (("list", "--limit", canary), None, "--limit"),
+        (("list", canary), None, "argument"),
+    ]
+    for number, (words, given, named) in enumerate(cases):
+        document = practice.ask(*words, code=2, given=given)
+        assert named in json.dumps(document["error"]), words
+        assert canary not in json.dumps(document), words
+        if number % 6 == 0:  # the same for people; it is the same error
+            for_people = practice.run(*words, given=given)
+            assert (for_people.code, for_people.out) == (2, "")
+            assert canary not in for_people.err and "✗" in for_people.err
+    assert practice.ask("list")["attempts"] == []
+
+
+def test_an_altered_home_is_refused_until_somebody_seals_the_change(practice: Any) -> None:
+    path = practice.home / "connections" / f"{practice.connection}.json"
+    path.write_text(path.read_text().replace('"request_seconds": 3', '"request_seconds": 2'))
+    assert path.name in practice.ask("list", code=4)["error"]["message"]
+    ill = [each for each in practice.ask("doctor", code=4)["findings"] if each["health"] == "ill"]
+    assert "was altered" in ill[0]["found"] and ill[0]["do"]
+    assert practice.ask("connections", "add", "-", code=4, given="{}")["error"]["kind"] == "ConfigurationError"
+    assert "--yes" in practice.ask("seal", code=2)["error"]["message"]
+    practice.ask("seal", "--yes")
+    assert practice.ask("doctor")["fit"]
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(practice: Any) -> None:
+    (practice.root / "keys" / "operator.json").chmod(0o644)
+    practice.ask("connections", "suspend", practice.connection)
+    findings = {(each["subject"], each["health"]): each for each in practice.ask("doctor", code=4)["findings"]}
+    assert "operator" in findings["keys", "ill"]["found"] and "600" in findings["keys", "ill"]["do"]
+    assert "connections resume" in findings["connection", "note"]["do"]
+    assert all(each["do"] for each in findings.values() if each["health"] != "well")
+    assert "600" in practice.ask("commit", practice.propose(), code=4)["error"]["message"]
+
+
+def test_a_sandbox_reaches_other_hosts_by_a_signed_record_only(practice: Any) -> None:
+    answer = practice.ask(
+        "connections",
+        "add",
+        "-",
+        given=json.dumps(
+            {"adapter": "sandbox", "base_url": "https://pms.test/", "hosts": ["pms.test:443"], "zone": "Europe/Berlin"}
+        ),
+    )
+    assert answer["sandbox_hosts"] == ["pms.test:443"]
+    assert all(each["admitted"] for each in practice.ask("connections", "list")["connections"])
+    (practice.home / "sandbox.jws").unlink()
+    admitted = {each["base_url"]: each["admitted"] for each in practice.ask("connections", "list")["connections"]}
+    assert admitted == {"https://pms.test/": False, practice.sandbox.url: True}
+    assert not practice.ask("doctor", code=4)["fit"]
+    practice.ask("seal")
+    assert practice.ask("doctor")["fit"]
+
+
+def test_a_flipped_byte_fails_verification_and_gets_no_checkpoint(practice: Any) -> None:
+    practice.ask("commit", practice.approved())
+    practice.ask("audit", "checkpoint")
+    journal = practice.home / "journal.db"
+    content = bytearray(journal.read_bytes())
+    place = content.index(b'"gate":"identity"')
+    content[place + 8] ^= 1
+    journal.write_bytes(content)
+    verified = practice.ask("audit", "verify", code=5)
+    assert not verified["intact"] and verified["flaws"]
+    assert practice.ask("audit", "checkpoint", code=5)["error"]["kind"] == "AuditTampered"
+
+
+def test_verification_needs_public_keys_and_copies_only(practice: Any, tmp_path: Path) -> None:
+    practice.ask("commit", practice.approved())
+    practice.ask("audit", "checkpoint")
+    for name in ("journal.db", "keys.json"):
+        (tmp_path / name).write_bytes((practice.home / name).read_bytes())
+    practice.environment["GATEWAY_HOME"] = "/nowhere"
+    words = ("--journal", str(tmp_path / "journal.db"), "--public-keys", str(tmp_path / "keys.json"))
+    verified = practice.ask("audit", "verify", *words, "--checkpoints", str(practice.root / "checkpoints"))
+    assert (verified["intact"], verified["checkpoints"]) == (True, 1)
+
+
+def test_a_revision_is_a_proposal_of_its_own(practice: Any) -> None:
+    proposal = practice.approved()
+    revised = practice.ask("propose", "-", "--told", given=json.dumps(practice.request(proposal_id=proposal)))
+    assert revised["proposal"]["revision"] == 2
+    assert practice.ask("commit", proposal, code=4)["outcome"]["code"] == "APPROVAL_MISMATCH"
+    practice.ask("review", proposal, "--approve", "--yes")
+    assert practice.ask("commit", proposal)["outcome"]["state"] == "SUCCEEDED"
+
+
+def test_two_persons_where_the_practice_says_so(empty: Any) -> None:
+    practice = empty.set_up_at_once(policy="two-person")
+    denied = practice.ask("review", practice.propose(), "--approve", "--commit", "--yes", code=3)
+    assert denied["outcome"]["code"] == "TWO_PERSONS_REQUIRED"
+    assert practice.ask("commit", denied["decision"]["proposal_id"])["outcome"]["state"] == "SUCCEEDED"
+
+
+def test_what_is_installed_is_listed(practice: Any) -> None:
+    assert "sandbox" in {entry["adapter"] for entry in practice.ask("adapters", "list")["adapters"]}

@@ -16,6 +16,7 @@ from adapters.sandbox.server import SandboxServer
 from conformance.rehearsal import Rehearsal
 from gateway.contracts.connection import Connection, CredentialUse, Limits, Scheme
 from gateway.contracts.references import ConnectionId, PracticeId
+from gateway.contracts.words import Severity
 from gateway.gateway import Gateway
 from gateway.surfaces.local import LocalPractice
 
@@ -58,10 +59,10 @@ class World:
 
 @pytest.fixture
 async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """Make a world; keyword arguments go to `LocalPractice.create`, `settings` into the connection."""
+    """Make a world; keyword arguments go to `LocalPractice.create`, `limits` and `risk` to the connection."""
     async with AsyncExitStack() as stack:
 
-        async def make(name: str = "one", settings: dict[str, Any] | None = None, **options: Any) -> World:
+        async def make(name: str = "one", risk: Severity = Severity.LOW, **options: Any) -> World:
             root = tmp_path / name
             root.mkdir()
             starting = SandboxServer.start(root / "sandbox.db", credentials=TOKEN, control=True)
@@ -77,7 +78,7 @@ async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
                 zone="Europe/Berlin",
                 credential=CredentialUse(scheme=Scheme.BEARER, name="sandbox"),
                 limits=limits,
-                settings=settings or {},
+                risk=risk,
             )
             local = LocalPractice.create(root / "practice", [connection], practice=practice, **options)
             local.keep_secret("sandbox", TOKEN)

@@ -23,7 +23,7 @@ from gateway.contracts.statements import (
     ReviewerKind,
     Verdict,
 )
-from gateway.contracts.words import ApprovalUse, Effect, Next, ObservationFinding, Standing, State
+from gateway.contracts.words import ApprovalUse, Effect, Next, ObservationFinding, Severity, Standing, State
 from gateway.gateway import Gateway
 from gateway.surfaces.local import OPERATOR, REVIEWER
 from gateway.surfaces.sign import sign
@@ -559,7 +559,7 @@ class TestPolicyAndStop:
     async def test_a_required_decision_pauses_and_a_signed_answer_resumes_through_all_gates(
         self, make_world: Any
     ) -> None:
-        world = await make_world(settings={"risk": "high"})
+        world = await make_world(risk=Severity.HIGH)
         async with world.gateway() as gateway:
             proposal, approval, paused = await self.paused(world, gateway)
             assert ended(paused)[:2] == (State.PAUSED, Code.DECISION_REQUIRED)
@@ -574,7 +574,7 @@ class TestPolicyAndStop:
 
     @pytest.mark.requirement("STATE-35")
     async def test_a_resume_meets_a_gate_that_no_longer_passes(self, make_world: Any) -> None:
-        world = await make_world(settings={"risk": "high"})
+        world = await make_world(risk=Severity.HIGH)
         async with world.gateway() as gateway:
             proposal, approval, paused = await self.paused(world, gateway)
             world.local.registry.set_consent(proposal.patient, in_force=False)
@@ -583,7 +583,7 @@ class TestPolicyAndStop:
         assert await world.sent() == 0
 
     async def test_a_declined_decision_is_rejected(self, make_world: Any) -> None:
-        world = await make_world(settings={"risk": "high"})
+        world = await make_world(risk=Severity.HIGH)
         async with world.gateway() as gateway:
             proposal, approval, paused = await self.paused(world, gateway)
             resumed = await gateway.resume(self.answer(world, proposal, approval, paused, Choice.DECLINE))
@@ -591,7 +591,7 @@ class TestPolicyAndStop:
 
     @pytest.mark.requirement("STATE-28", "OPS-02")
     async def test_a_stop_cancels_a_paused_attempt(self, make_world: Any) -> None:
-        world = await make_world(settings={"risk": "high"})
+        world = await make_world(risk=Severity.HIGH)
         async with world.gateway() as gateway:
             proposal, approval, paused = await self.paused(world, gateway)
             operator = world.local.desk.operator

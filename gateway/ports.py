@@ -1,0 +1,51 @@
+"""Everything outside that the orchestrator reaches for, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from gateway.audit.acknowledgement import Sinks
+from gateway.boundary import Boundary
+from gateway.clock import Clock
+from gateway.config import Bounds, Configuration
+from gateway.contracts.references import PracticeId
+from gateway.contracts.words import Environment
+from gateway.gates import Gatekeeper
+from gateway.governance import Governance
+from gateway.journal import Journal
+from gateway.policy import PolicyStore
+from gateway.signatures import Keyring
+
+
+@dataclass(slots=True, kw_only=True)
+class Ports:
+    """Everything outside that the orchestrator reaches for. `journal_lost` latches when an outcome could
+    not be recorded: this process then dispatches nothing more."""
+
+    configuration: Configuration
+    keyring: Keyring
+    governance: Governance
+    policies: PolicyStore
+    boundary: Boundary
+    journal: Journal
+    sinks: Sinks
+    gatekeeper: Gatekeeper
+    clock: Clock
+    journal_lost: bool = False
+
+    @property
+    def practice(self) -> PracticeId:
+        return self.configuration.settings.practice
+
+    @property
+    def environment(self) -> Environment:
+        return self.configuration.settings.environment
+
+    @property
+    def bounds(self) -> Bounds:
+        return self.configuration.settings.bounds
+
+    @property
+    def skew(self) -> timedelta:
+        return timedelta(seconds=self.bounds.clock_skew_seconds)
