@@ -76,7 +76,7 @@ class Page:
                 "", Text.assemble(("✗ ", STYLES[Tone.BAD]), ("Not as it should be; see the cross above.", "bold"))
             )
         self._print("", Text("Where to go next; the server has ended, the records stay:", "bold"))
-        width = max(len(command) for command, _ in commands)
+        width = max(len(command) for command, meaning in commands if meaning)
         for command, meaning in commands:
             shown = f"{command.ljust(width)}  " if meaning else command
             self._print(Text.assemble("  ", shown, (meaning, "dim")))

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, Self
 
 import httpx
@@ -201,8 +202,13 @@ def _radicale() -> Iterator[RadicaleServer]:
 @contextmanager
 def _terminable() -> Iterator[None]:
     """A termination request ends this like Ctrl-C does: with everything stopped."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # Not SIGINT raised again: a shell starts its background jobs with that one ignored
+    raise KeyboardInterrupt

@@ -49,8 +49,9 @@ class Wire:
         self._lose_next = True
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A broken connection is closed and nothing more: the gateway must say what that means
-        with suppress(*_BROKEN):
+        # A broken connection is closed and nothing more: the gateway must say what that means. Cancellation ends
+        # here, too, at the task's own top: asyncio would report a cancelled connection as a fault of ours.
+        with suppress(*_BROKEN, asyncio.CancelledError):
             try:
                 await self._exchange(reader, writer)
             finally:
