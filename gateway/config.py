@@ -128,7 +128,7 @@ class Configuration:
 
     home: Path
     settings: Settings
-    connections: Mapping[ConnectionId, Connection]
+    connections: Mapping[ConnectionId, Connection] = field(repr=False)
     keys: TrustedKeys
     seal_digest: str
     sibling_key: bytes = field(repr=False)

@@ -45,7 +45,7 @@ class Gateway:
     `recovered` are the attempts that opening it closed, because their process had died.
     """
 
-    ports: Ports
+    ports: Ports = field(repr=False)
     _orchestrator: Orchestrator = field(repr=False)
     recovered: tuple[Outcome, ...] = ()
 
