@@ -14,12 +14,14 @@ import random
 import secrets
 import sqlite3
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -69,8 +71,8 @@ class Canary:
         """Every encoding in which it must not be found."""
         raw = self.value.encode()
         yield "plain", raw
-        yield "lower case", raw.lower()
-        yield "upper case", raw.upper()
+        yield "lower case", self.value.lower().encode()
+        yield "upper case", self.value.upper().encode()
         yield "latin-1", self.value.encode("latin-1")
         yield "utf-16", self.value.encode("utf-16-le")
         yield "JSON", json.dumps(self.value)[1:-1].encode()
@@ -101,6 +103,7 @@ class Aviary:
     """All canaries of one test, and the search for them."""
 
     canaries: list[Canary] = field(default_factory=list)
+    kinds: ClassVar = Kind
 
     def plant(self, place: str, kind: Kind = Kind.NAME, *, admitted: tuple[str, ...] = ()) -> str:
         """A fresh canary for this place."""
@@ -115,23 +118,26 @@ class Aviary:
         """Every kind at once, as one line of text."""
         return " | ".join(self.plant(f"{place} ({kind.value})", kind) for kind in Kind)
 
-    def search(self, where: str, content: bytes) -> list[Leak]:
+    def search(self, contents: Sequence[tuple[str, bytes]]) -> list[Leak]:
+        """Look for every canary in these (where, content) pairs: in all at once first, since that is fast."""
+        everything = b"\n".join(content for _, content in contents)
         return [
             Leak(where, canary.place, spelling)
             for canary in self.canaries
             for spelling, needle in canary.spellings()
+            if needle in everything
+            for where, content in contents
             if needle in content and not where.startswith(canary.admitted or ("\0",))
         ]
 
-    def search_tree(self, root: Path) -> list[Leak]:
-        """Names and contents of all files below `root`."""
-        leaks: list[Leak] = []
-        for path in sorted(root.rglob("*")):
-            name = str(path.relative_to(root))
-            leaks += self.search(f"name of {name}", name.encode())
-            if path.is_file():
-                leaks += self.search(name, path.read_bytes())
-        return leaks
+
+def tree(root: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of all files below `root`."""
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        yield f"name of {name}", name.encode()
+        if path.is_file():
+            yield name, path.read_bytes()
 
 
 @dataclass
@@ -168,6 +174,7 @@ class Site:
     witness: Witness
     caplog: pytest.LogCaptureFixture
     capfd: pytest.CaptureFixture[str]
+    token: str = field(default="", repr=False)
 
     @property
     def rehearsal(self) -> Any:
@@ -212,30 +219,33 @@ class Site:
         assert self.aviary.canaries
         gc.collect()  # a task's unseen exception is logged when the task goes
         home = self.local.home
-        leaks = self.aviary.search_tree(home)
-        journal = home / "journal.db"
-        with sqlite3.connect(journal) as database:
-            leaks += self.aviary.search("rows", "\n".join(database.iterdump()).encode())
-        database.close()
-        export = Path(home.parent / "export.jsonl")
-        with open_archive(journal) as archive, export.open("w") as stream:
-            export_lines(archive, stream)
-        leaks += self.aviary.search("export", export.read_bytes())
+        contents = list(tree(home))
+        with closing(sqlite3.connect(home / "journal.db")) as database:
+            contents.append(("rows", "\n".join(database.iterdump()).encode()))
+        export = StringIO()
+        with open_archive(home / "journal.db") as archive:
+            export_lines(archive, export)
+        contents.append(("export", export.getvalue().encode()))
         formatter = logging.Formatter("%(name)s %(message)s")
         for record in self.caplog.records:
-            text = formatter.format(record) + repr((record.args, record.exc_info, record.__dict__.get("extra")))
-            leaks += self.aviary.search(f"log of {record.name}", text.encode())
+            text = formatter.format(record) + repr((record.args, record.exc_info))
+            contents.append((f"log of {record.name}", text.encode()))
         output = self.capfd.readouterr()
-        leaks += self.aviary.search("stdout", output.out.encode()) + self.aviary.search("stderr", output.err.encode())
-        for where, text in self.witness.said:
-            leaks += self.aviary.search(where, text.encode(errors="surrogatepass"))
-        assert verify_file(journal, [], load(home).keys).intact
-        return leaks
+        contents += [("stdout", output.out.encode()), ("stderr", output.err.encode())]
+        contents += [(where, text.encode(errors="surrogatepass")) for where, text in self.witness.said]
+        assert verify_file(home / "journal.db", [], load(home).keys).intact
+        return self.aviary.search(contents)
 
 
 @pytest.fixture
 def aviary() -> Aviary:
     return Aviary()
+
+
+@pytest.fixture
+def search_tree(aviary: Aviary) -> Callable[[Path], list[Leak]]:
+    """Look for every canary in the files below a directory."""
+    return lambda root: aviary.search(list(tree(root)))
 
 
 @pytest.fixture
