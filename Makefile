@@ -8,7 +8,7 @@ BREAKS ?=
 THRESHOLD ?= 95
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check requirements breaks bench lock clean
+.PHONY: help demo test pytest lint format types imports check requirements breaks crash bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalo
 
 breaks: $(VENV)/dev.stamp ## replay the recorded one-line breaks; each must be noticed (BREAKS="STATE-03 …")
 	$(BIN)/python -m conformance.catalogue.breaks $(BREAKS)
+
+crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
+	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/e2e/test_crash.py
 
 bench: $(VENV)/dev.stamp ## measure the hot path, if a benchmark is there
 	@test -d benchmarks || { echo "make bench: there is no benchmarks/ yet" >&2; exit 1; }
