@@ -135,7 +135,7 @@ def _afterwards(outcome: Outcome) -> Iterator[Fact]:
     if outcome.not_before is not None:
         yield Fact("not before", day_time(outcome.not_before))
     if outcome.signal is not None:
-        yield Fact("question", outcome.signal)
+        yield Fact("signal", outcome.signal)
     if (seen := outcome.observation) is not None:
         yield Fact("observed", f"{seen.finding} at {day_time(seen.at)}: {FINDINGS[seen.finding]}")
         yield Fact("observation", seen.observation_id)

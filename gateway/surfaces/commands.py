@@ -147,7 +147,7 @@ def resume(
 
         async def work(gateway: Gateway) -> Outcome:
             file, proposal = await _subject(gateway, named)
-            if file.outcome is None or file.outcome.signal is None or file.header.approval is None:
+            if not _waits(file) or file.outcome is None or file.header.approval is None:
                 raise UsageError("ATTEMPT: is not paused and waits for no answer; see gateway show")
             signed = surface.resume(
                 proposal,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +17,17 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.contracts.references import LocationId, ParticipantId, PersonId, ServiceId
+from gateway.cli import main
+from gateway.contracts.connection import Connection
+from gateway.contracts.references import (
+    ConnectionId,
+    LocationId,
+    ParticipantId,
+    PatientId,
+    PersonId,
+    ServiceId,
+)
+from gateway.surfaces.local import LocalPractice
 
 PROGRAM = str(Path(sys.executable).with_name("gateway"))
 TOKEN = "sandbox-token"
@@ -70,19 +82,23 @@ class Practice:
     service: str = field(default_factory=ServiceId.random)
     initiator: str = field(default_factory=PersonId.random)
     slots: int = 0
+    here: bool = False
 
     @property
     def home(self) -> Path:
         return self.root / "gateway"
 
-    def run(self, *words: str, given: str | None = None) -> Ended:
-        """The program with these words, in a directory above the practice's; nothing of ours in its environment."""
+    def run(self, *words: str, given: str = "") -> Ended:
+        """The program with these words, nothing of ours in its environment; `here` saves starting an interpreter."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+        environment = {**plain, "GATEWAY_HOME": str(self.home), "COLUMNS": "100", **self.environment}
+        if self.here:
+            return run_here(list(words), environment, given)
         done = subprocess.run(
             [PROGRAM, *words],
             cwd=self.root.parent,
-            env={**plain, "GATEWAY_HOME": str(self.home), "COLUMNS": "100", **self.environment},
-            input=given if given is not None else "",
+            env=environment,
+            input=given,
             capture_output=True,
             text=True,
             timeout=60,
@@ -91,7 +107,7 @@ class Practice:
         assert "Traceback" not in done.stderr
         return Ended(done.returncode, done.stdout, done.stderr)
 
-    def ask(self, *words: str, code: int = 0, given: str | None = None) -> dict[str, Any]:
+    def ask(self, *words: str, code: int = 0, given: str = "") -> dict[str, Any]:
         """The same, as JSON, expecting this exit code; standard error stays empty."""
         ended = self.run(*words, "--json", given=given)
         assert (ended.code, ended.err) == (code, ""), (ended.out, ended.err)
@@ -111,8 +127,30 @@ class Practice:
         self.ask("practice", "identify", self.connection, self.patient, f"vendor-{self.patient[-6:]}")
         return self
 
-    def connect(self, **details: Any) -> str:
+    def set_up_at_once(self, **options: Any) -> Practice:
+        """The same without the command line, for tests of what comes after; `connection` goes into its entry."""
+        details = options.pop("connection", {})
+        local = LocalPractice.create(self.root, **options)
+        self.secret(TOKEN)
         described = {
+            "practice": local.desk.practice,
+            "connection_id": ConnectionId.random(),
+            **self.described(**details),
+        }
+        connection = Connection.parse(json.dumps(described))
+        local.connect(connection)
+        patient = PatientId.random()
+        local.registry.enrol_patient(patient)
+        local.registry.set_consent(patient, in_force=True)
+        known = (ParticipantId(self.participant), LocationId(self.location), ServiceId(self.service), patient)
+        for reference in known:
+            local.registry.map_identifier(connection.connection_id, reference, f"vendor-{reference[-6:]}")
+        self.connection, self.patient, self.here = connection.connection_id, patient, True
+        return self
+
+    def described(self, **details: Any) -> dict[str, Any]:
+        """What an engineer writes down to connect the sandbox."""
+        return {
             "adapter": "sandbox",
             "base_url": self.sandbox.url,
             "hosts": [self.sandbox.url.removeprefix("http://")],
@@ -121,7 +159,9 @@ class Practice:
             "limits": {"request_seconds": 3, "commit_seconds": 4},
             **details,
         }
-        answer = self.ask("connections", "add", "-", given=json.dumps(described))
+
+    def connect(self, **details: Any) -> str:
+        answer = self.ask("connections", "add", "-", given=json.dumps(self.described(**details)))
         name: str = answer["connection"]["connection_id"]
         return name
 
@@ -166,6 +206,25 @@ class Practice:
         return proposal
 
 
+def run_here(words: list[str], environment: dict[str, str], given: str) -> Ended:
+    """The very program, in this process."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    before = (dict(os.environ), sys.argv, sys.stdin)
+    try:
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv, sys.stdin = ["gateway", *words], io.TextIOWrapper(io.BytesIO(given.encode()))
+        with redirect_stdout(out), redirect_stderr(err):
+            main()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        os.environ.clear()
+        os.environ.update(before[0])
+        sys.argv, sys.stdin = before[1:]
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     directory = tmp_path_factory.mktemp("sandbox")
@@ -188,4 +247,4 @@ def empty(tmp_path: Path, sandbox: Sandbox) -> Practice:
 @pytest.fixture
 def practice(empty: Practice) -> Practice:
     """A practice set up for its first proposal."""
-    return empty.set_up()
+    return empty.set_up_at_once()
