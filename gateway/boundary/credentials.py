@@ -56,12 +56,14 @@ class FileSecrets:
             descriptor = os.open(self._directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             raise CredentialUnavailableError from None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
+        try:
+            status = os.fstat(descriptor)
             private = stat.S_ISREG(status.st_mode) and not status.st_mode & 0o077 and status.st_uid == os.geteuid()
             if not private or status.st_size > _MAX_SECRET_BYTES:
                 raise CredentialUnavailableError
-            content = file.read(_MAX_SECRET_BYTES)
+            content = os.read(descriptor, _MAX_SECRET_BYTES)
+        finally:
+            os.close(descriptor)
         try:
             return content.decode("utf-8").removesuffix("\n")
         except UnicodeDecodeError:

@@ -1,0 +1,55 @@
+"""Which addresses a connection may reach."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from gateway.boundary.addresses import AddressForbiddenError, NameUnresolvedError, reachable, resolve
+from gateway.contracts.connection import Network
+
+PUBLIC = ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822", "::ffff:93.184.216.34"]
+PRIVATE = ["10.0.0.1", "172.16.5.4", "192.168.1.1", "100.64.0.1", "fd12::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"]
+NOWHERE = [
+    *("169.254.169.254", "169.254.1.1", "fe80::1", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"),
+    *("224.0.0.1", "239.1.1.1", "ff02::1", "ff0e::1", "0.0.0.0", "::", "255.255.255.255", "240.0.0.1"),  # noqa: S104 - an address to refuse
+    *("::ffff:169.254.169.254", "2002:a9fe:a9fe::1", "64:ff9b::a9fe:a9fe", "192.0.2.1", "2001:db8::1"),
+]
+
+
+@pytest.mark.parametrize("text", PUBLIC)
+@pytest.mark.parametrize("network", Network)
+def test_global_unicast_is_reachable(text: str, network: Network) -> None:
+    assert reachable(ip_address(text), network)
+
+
+@pytest.mark.parametrize("text", PRIVATE)
+def test_private_ranges_are_reachable_on_a_private_network_only(text: str) -> None:
+    assert not reachable(ip_address(text), Network.PUBLIC)
+    assert reachable(ip_address(text), Network.PRIVATE)
+
+
+@pytest.mark.parametrize("text", NOWHERE)
+@pytest.mark.parametrize("network", Network)
+def test_link_local_multicast_unspecified_reserved_and_metadata_are_never_reachable(
+    text: str, network: Network
+) -> None:
+    assert not reachable(ip_address(text), network)
+
+
+async def test_loopback_needs_the_environment_to_admit_the_very_address() -> None:
+    with pytest.raises(AddressForbiddenError):
+        await resolve("localhost", 80, Network.PRIVATE, lambda host, port: host == "localhost")
+    found = await resolve("localhost", 80, Network.PUBLIC, lambda host, port: port == 80)
+    assert all(address.is_loopback for address in found)
+
+
+async def test_a_host_that_the_environment_does_not_admit_is_not_even_looked_up() -> None:
+    with pytest.raises(AddressForbiddenError):
+        await resolve("no-such-host.invalid", 80, Network.PUBLIC, lambda host, port: False)
+
+
+async def test_a_name_without_addresses_is_unresolved() -> None:
+    with pytest.raises(NameUnresolvedError):
+        await resolve("a" * 70 + ".invalid", 80, Network.PUBLIC, lambda host, port: True)

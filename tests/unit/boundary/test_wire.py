@@ -1,0 +1,350 @@
+"""One commit against peers that misbehave on a real socket: what left, what came back, what is known."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.boundary import CommitResult
+from gateway.contracts.adapter import Authorized, Readiness, Receipt, Request
+from gateway.contracts.connection import Limits, Network
+from gateway.contracts.failures import Code
+from gateway.contracts.words import Effect
+
+Start = Callable[..., Awaitable[Any]]
+Answer = Callable[..., bytes]
+
+
+def brief(practice: Any, **limits: float) -> None:
+    """Give the practice's connection limits that no test waits for."""
+    short = Limits.model_construct(**(Limits().model_dump() | limits))
+    practice.connection = practice.connection.model_copy(update={"limits": short})
+
+
+async def never(call: Any) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.requirement("CARD-02")
+async def test_a_commit_is_one_request_on_a_connection_of_its_own(practice: Any, peer: Any) -> None:
+    result = await practice.commit()
+    assert (result.effect, result.code) == (Effect.APPLIED, Code.COMMITTED)
+    assert (result.requests, result.mutating_requests, peer.mutations) == (1, 1, 1)
+    assert [call.method for call in peer.calls] == ["GET", "PUT"]
+    assert peer.connections == 2
+    assert peer.calls[1].headers["connection"] == "close"
+
+
+async def test_a_fresh_connection_is_used_even_after_reads_in_the_same_session(practice: Any, peer: Any) -> None:
+    async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        await write.get("a")
+        await write.get("b")
+        await write.put("c")
+        return Receipt.applied()
+
+    practice.guest.act = act
+    assert (await practice.commit()).effect is Effect.APPLIED
+    assert peer.connections == 3  # readiness, the two reads of commit, the write
+
+
+async def test_a_read_after_the_peer_let_the_kept_connection_go_uses_another(
+    practice: Any, peer: Any, answer: Answer
+) -> None:
+    async def once(call: Any) -> None:
+        await call.answer(answer(200))
+        call.writer.close()
+
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        await read.get("first")
+        await asyncio.sleep(0.05)
+        await read.get("second")
+        return Readiness.proven()
+
+    peer.on["GET /first"] = once
+    practice.guest.ready = ready
+    assert await (await practice.engage()).readiness() is None
+    assert peer.connections == 2
+
+
+async def half_head(call: Any) -> None:
+    await call.answer(b"HTTP/1.1 201 Crea")
+    call.writer.close()
+
+
+async def half_body(call: Any) -> None:
+    await call.answer(b"HTTP/1.1 201 X\r\nContent-Length: 100\r\n\r\nhalf")
+    call.writer.close()
+
+
+async def half_chunk(call: Any) -> None:
+    await call.answer(b"HTTP/1.1 201 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
+    call.writer.close()
+
+
+async def reset(call: Any) -> None:
+    call.reset()
+
+
+async def reset_in_body(call: Any) -> None:
+    await call.answer(b"HTTP/1.1 201 X\r\nContent-Length: 100\r\n\r\nhalf")
+    await asyncio.sleep(0.02)
+    call.reset()
+
+
+async def hang_up(call: Any) -> None:
+    call.writer.close()
+
+
+async def unmarked(call: Any) -> None:
+    await call.answer(b"HTTP/1.1 201 X\r\n\r\n")
+    call.writer.close()
+
+
+async def endless(call: Any) -> None:
+    await call.answer(b"HTTP/1.1 201 X\r\nContent-Length: 99999999999\r\n\r\n")
+    while not call.writer.transport.is_closing():
+        await call.answer(b"x" * 65536)
+
+
+async def endless_head(call: Any) -> None:
+    await call.answer(b"HTTP/1.1 201 X\r\n")
+    while not call.writer.transport.is_closing():
+        await call.answer(b"X-Padding: " + b"x" * 60000 + b"\r\n")
+
+
+LARGE_HEAD = b"HTTP/1.1 201 X\r\nContent-Length: 0\r\nX-Padding: " + b"x" * 40000 + b"\r\n\r\n"
+
+
+@pytest.mark.requirement("CARD-02", "FAIL-20")
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        (reset, Code.CONNECTION_LOST),
+        (hang_up, Code.CONNECTION_LOST),
+        (half_head, Code.CONNECTION_LOST),
+        (half_body, Code.CONNECTION_LOST),
+        (half_chunk, Code.CONNECTION_LOST),
+        (reset_in_body, Code.CONNECTION_LOST),
+        (unmarked, Code.REPLY_UNRECOGNISED),
+        (endless, Code.REPLY_UNRECOGNISED),
+        (endless_head, Code.REPLY_UNRECOGNISED),
+        (LARGE_HEAD, Code.REPLY_UNRECOGNISED),
+        (b"garbage\r\n\r\n" * 10, Code.REPLY_UNRECOGNISED),
+        (b"\x16\x03\x01\x00\x00" * 100, Code.REPLY_UNRECOGNISED),
+        (b"HTTP/1.1 201 X\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", Code.REPLY_UNRECOGNISED),
+        (b"HTTP/1.1 201 X\r\nContent-Length: 0\r\nContent-Encoding: gzip\r\n\r\n", Code.REPLY_UNRECOGNISED),
+        (b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", Code.REPLY_UNRECOGNISED),
+        (b"HTTP/1.1 201 X\r\nContent-Length: 0\r\nAge: 5\r\n\r\n", Code.REPLY_CACHED),
+    ],
+)
+async def test_a_reply_that_is_not_whole_sound_and_fresh_leaves_the_effect_unknown(
+    practice: Any, peer: Any, behaviour: Any, code: Code
+) -> None:
+    peer.on["PUT"] = behaviour
+    result = await practice.commit()
+    assert (result.effect, result.code) == (Effect.UNKNOWN, code)
+    assert (peer.mutations, result.mutating_requests) == (1, 1)
+
+
+@pytest.mark.requirement("FAIL-19")
+async def test_a_reply_that_does_not_come_in_time_is_a_timeout(practice: Any, peer: Any) -> None:
+    peer.on["PUT"] = never
+    brief(practice, request_seconds=0.1)
+    result = await practice.commit()
+    assert (result.effect, result.code, peer.mutations) == (Effect.UNKNOWN, Code.EXTERNAL_TIMEOUT, 1)
+
+
+async def test_a_reply_that_trickles_is_a_timeout(practice: Any, peer: Any) -> None:
+    async def trickle(call: Any) -> None:
+        await call.answer(b"HTTP/1.1 201 X\r\nContent-Length: 1000\r\n\r\n")
+        while not call.writer.transport.is_closing():
+            await call.answer(b"x")
+            await asyncio.sleep(0.01)
+
+    peer.on["PUT"] = trickle
+    brief(practice, request_seconds=0.1)
+    assert (await practice.commit()).code is Code.EXTERNAL_TIMEOUT
+
+
+async def test_interim_replies_are_not_the_reply(practice: Any, peer: Any, answer: Answer) -> None:
+    peer.on["PUT"] = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + answer(201)
+    assert (await practice.commit()).effect is Effect.APPLIED
+
+
+async def test_a_chunked_reply_is_whole_when_its_last_chunk_came(practice: Any, peer: Any) -> None:
+    peer.on["PUT"] = b"HTTP/1.1 201 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    assert (await practice.commit()).effect is Effect.APPLIED
+
+
+async def test_a_definitive_refusal_is_refused(practice: Any, peer: Any, answer: Answer) -> None:
+    peer.on["PUT"] = answer(409)
+    result = await practice.commit()
+    assert (result.effect, result.code) == (Effect.REFUSED, Code.SLOT_TAKEN)
+
+
+@pytest.mark.requirement("FAIL-18")
+@pytest.mark.parametrize(("status", "code"), [(503, Code.EXTERNAL_ERROR), (408, Code.EXTERNAL_TIMEOUT)])
+async def test_a_reply_that_proves_nothing_is_not_taken_for_a_refusal(
+    practice: Any, peer: Any, answer: Answer, status: int, code: Code
+) -> None:
+    async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        await write.put("event")
+        return Receipt.refused(Code.SLOT_TAKEN)
+
+    practice.guest.act = act
+    peer.on["PUT"] = answer(status)
+    result = await practice.commit()
+    assert (result.effect, result.code) == (Effect.UNKNOWN, code)
+
+
+async def test_a_refusal_that_came_before_the_whole_request_was_read_counts(
+    practice: Any, peer: Any, answer: Answer
+) -> None:
+    async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        reply = await write.put("event", content=b"x" * 1_000_000)
+        return Receipt.refused(Code.SLOT_TAKEN) if reply.status_code == 409 else Receipt.unknown()
+
+    peer.early["PUT"] = answer(409)
+    practice.guest.act = act
+    result = await practice.commit()
+    assert (result.effect, result.code) == (Effect.REFUSED, Code.SLOT_TAKEN)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def test_a_refused_connection_before_the_first_byte_is_not_sent(practice: Any, peer: Any) -> None:
+    dead = free_port()
+
+    async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        await write.put(f"http://127.0.0.1:{dead}/event")
+        return Receipt.applied()
+
+    practice.connection = practice.connection.model_copy(
+        update={"hosts": (*practice.connection.hosts, f"127.0.0.1:{dead}")}
+    )
+    practice.guest.act = act
+    result = await practice.commit()
+    assert (result.effect, result.code) == (Effect.NOT_SENT, Code.EXTERNAL_UNAVAILABLE)
+    assert (result.mutating_requests, peer.mutations) == (0, 0)
+
+
+# -- TLS ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def over_tls(authority: Any, start: Start, practice_at: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    async def made(name: str = "localhost", trusting: bool = True) -> tuple[Any, Any]:
+        peer = await start(authority.server)
+        practice = practice_at(f"https://{name}:{peer.port}/", (f"{name}:{peer.port}",))
+        practice.tls = authority.client if trusting else None
+        return practice, peer
+
+    return made
+
+
+async def test_a_commit_over_tls_is_one_request_too(over_tls: Callable[..., Awaitable[Any]]) -> None:
+    practice, peer = await over_tls()
+    result: CommitResult = await practice.commit()
+    assert (result.effect, result.mutating_requests, peer.mutations) == (Effect.APPLIED, 1, 1)
+
+
+async def test_a_reply_lost_over_tls_is_unknown(over_tls: Callable[..., Awaitable[Any]]) -> None:
+    practice, peer = await over_tls()
+    peer.on["PUT"] = reset
+    result = await practice.commit()
+    assert (result.effect, result.code, peer.mutations) == (Effect.UNKNOWN, Code.CONNECTION_LOST, 1)
+
+
+async def test_an_untrusted_certificate_sends_nothing(over_tls: Callable[..., Awaitable[Any]]) -> None:
+    practice, peer = await over_tls(trusting=False)
+    assert await (await practice.engage()).readiness() is Code.EXTERNAL_UNAVAILABLE
+    assert peer.calls == []
+
+
+async def test_a_handshake_that_fails_in_commit_is_not_sent(
+    over_tls: Callable[..., Awaitable[Any]], start: Start
+) -> None:
+    """Handshake bytes go over the wire, but they are no byte of the mutating request."""
+    practice, peer = await over_tls()
+    plain = await start()
+
+    async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        await write.put(f"https://localhost:{plain.port}/event")
+        return Receipt.applied()
+
+    practice.connection = practice.connection.model_copy(
+        update={"hosts": (*practice.connection.hosts, f"localhost:{plain.port}")}
+    )
+    practice.guest.act = act
+    brief(practice, request_seconds=0.2)
+    result = await practice.commit()
+    assert result.effect is Effect.NOT_SENT
+    assert (result.mutating_requests, peer.mutations, plain.connections) == (0, 0, 1)
+
+
+# -- addresses ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("MUT-09")
+@pytest.mark.parametrize(
+    ("url", "network"),
+    [
+        ("https://10.0.0.1/", Network.PUBLIC),
+        ("https://169.254.169.254/", Network.PRIVATE),
+        ("https://192.168.7.7/", Network.PUBLIC),
+        ("https://0.0.0.0/", Network.PRIVATE),
+        ("http://93.184.216.34/", Network.PUBLIC),  # TLS is required off loopback
+    ],
+)
+async def test_a_forbidden_address_is_not_connected_to(
+    practice_at: Callable[..., Any], url: str, network: Network
+) -> None:
+    host = httpx.URL(url).host
+    port = 443 if url.startswith("https") else 80
+    practice = practice_at(url, (f"{host}:{port}",), network=network)
+    practice.admits = lambda host, port: True
+    engagement = await practice.engage()
+    assert await engagement.readiness() is Code.HOST_FORBIDDEN
+
+
+async def test_a_host_that_the_environment_does_not_admit_is_not_connected_to(practice: Any, peer: Any) -> None:
+    practice.admits = lambda host, port: False
+    assert await (await practice.engage()).readiness() is Code.HOST_FORBIDDEN
+    assert peer.connections == 0
+
+
+async def test_a_name_is_resolved_once_and_that_address_is_connected_to(
+    practice: Any, peer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second look-up could give another address than the one that was checked (DNS rebinding)."""
+    asked: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    async def rebinding(host: str, port: int, **details: Any) -> list[Any]:
+        asked.append(host)
+        address = "127.0.0.1" if len(asked) == 1 else "203.0.113.7"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        await asyncio.gather(read.get("a"), read.get("b"))
+        await read.get("c")
+        return Readiness.proven()
+
+    monkeypatch.setattr(loop, "getaddrinfo", rebinding)
+    practice.guest.ready = ready
+    practice.admits = lambda host, port: True
+    name = f"calendar.test:{peer.port}"
+    practice.connection = practice.connection.model_copy(update={"base_url": f"http://{name}/", "hosts": (name,)})
+    assert await (await practice.engage()).readiness() is None
+    assert asked == ["calendar.test"]
+    assert [call.headers["host"] for call in peer.calls] == [name] * 3
