@@ -7,13 +7,14 @@ evidence at once, bounded in time. Verdicts are always reported in the order of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gateway.audit.acknowledgement import Sinks
 from gateway.authorization import Verdict
 from gateway.boundary import Boundary, Engagement
+from gateway.boundary.containment import contained
 from gateway.clock import Clock
 from gateway.contracts.evidence import (
     ConsentEvidence,
@@ -70,7 +71,7 @@ class Gatekeeper:
         """All seven verdicts. `case` must have passed `judge_records`."""
         assert case.proposal is not None
         (engagement, readiness), audit, answers = await asyncio.gather(
-            external_readiness.fetch(self.boundary, case.proposal),
+            external_readiness.fetch(self.boundary, self.journal, case.proposal),
             audit_readiness.fetch(self.journal, self.sinks),
             self._ask(case),
         )
@@ -100,10 +101,10 @@ class Gatekeeper:
         asked_at = self.clock.now()
         source = self.evidence
         answers = await asyncio.gather(
-            self._bounded(case, IdentityEvidence, source.identity(question)),
-            self._bounded(case, TenantEvidence, source.tenant(question)),
-            self._bounded(case, ConsentEvidence, source.consent(question)),
-            self._bounded(case, NoticeEvidence, source.notice(question)),
+            self._bounded(case, IdentityEvidence, lambda: source.identity(question)),
+            self._bounded(case, TenantEvidence, lambda: source.tenant(question)),
+            self._bounded(case, ConsentEvidence, lambda: source.consent(question)),
+            self._bounded(case, NoticeEvidence, lambda: source.notice(question)),
         )
         return Answers(
             question=question,
@@ -114,11 +115,7 @@ class Gatekeeper:
             notice=answers[3],
         )
 
-    async def _bounded(self, case: Case, kind: type[Answer], fetching: Coroutine[Any, Any, Answer]) -> Answer | None:
+    async def _bounded(self, case: Case, kind: type[Answer], fetch: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """One answer, or None: a source that raises, is late or answers something else proves nothing."""
-        try:
-            async with asyncio.timeout(case.bounds.evidence_seconds):
-                answer = await fetching
-        except Exception:  # noqa: BLE001 — a guest's exception may be anything and may hold data; the verdict says it
-            return None
+        answer = (await contained(fetch, case.bounds.evidence_seconds)).value
         return answer if isinstance(answer, kind) else None

@@ -296,6 +296,10 @@ class Journal(Protocol):
         """The attempt that reserved this attempt key (proposal digest, approval, operation), if any."""
         ...
 
+    async def related(self, siblings: Sequence[str]) -> bool:
+        """Whether an attempt in flight or unknown reserved any of these; the intent append asks again."""
+        ...
+
     async def attempt(self, attempt: AttemptId) -> AttemptFile | None: ...
 
     async def attempts(

@@ -159,6 +159,10 @@ class SqliteJournal:
         with reads.look(self._reader) as connection:
             return reads.intent(connection, attempt_key)
 
+    async def related(self, siblings: Sequence[str]) -> bool:
+        with reads.look(self._reader) as connection:
+            return reads.sibling_holder(connection, siblings) is not None
+
     async def attempt(self, attempt: AttemptId) -> AttemptFile | None:
         with reads.look(self._reader) as connection:
             return reads.attempt(connection, attempt)

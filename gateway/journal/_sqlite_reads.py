@@ -75,6 +75,14 @@ def intent(connection: sqlite3.Connection, attempt_key: str) -> AttemptId | None
     return None if row is None else AttemptId(row["attempt"])
 
 
+def sibling_holder(connection: sqlite3.Connection, siblings: Sequence[str]) -> AttemptId | None:
+    for sibling in siblings:
+        row = connection.execute("SELECT attempt FROM siblings WHERE sibling = ?", (sibling,)).fetchone()
+        if row is not None:
+            return AttemptId(row["attempt"])
+    return None
+
+
 def attempt(connection: sqlite3.Connection, reference: str) -> AttemptFile | None:
     rows = connection.execute("SELECT * FROM attempts WHERE attempt = ?", (reference,)).fetchall()
     return _files(connection, rows)[0] if rows else None

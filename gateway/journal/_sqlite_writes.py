@@ -20,7 +20,7 @@ from gateway.errors import Conflict, InvariantViolation, NotFound
 from gateway.journal import Admission, Append, Appended, Intent
 from gateway.journal._entries import closed
 from gateway.journal._sqlite_reads import intent as intent_of
-from gateway.journal._sqlite_reads import stop_latched
+from gateway.journal._sqlite_reads import sibling_holder, stop_latched
 
 _SECONDS_PER_MINUTE = 60
 
@@ -109,11 +109,8 @@ def _intent_refused(connection: sqlite3.Connection, entry: Append, intent: Inten
     if row is not None:
         executed = row["effect"] == Effect.APPLIED or row["finding"] in (Finding.APPLIED, Finding.HANDLED_BY_HAND)
         return Appended(Admission.EXECUTED if executed else Admission.FROZEN, AttemptId(row["attempt"]))
-    for sibling in intent.siblings:
-        row = connection.execute("SELECT attempt FROM siblings WHERE sibling = ?", (sibling,)).fetchone()
-        if row is not None:
-            return Appended(Admission.RELATED, AttemptId(row["attempt"]))
-    return None
+    holder = sibling_holder(connection, intent.siblings)
+    return None if holder is None else Appended(Admission.RELATED, holder)
 
 
 def _write_row(connection: sqlite3.Connection, entry: Append, owner: OwnerId) -> None:
