@@ -1,0 +1,200 @@
+"""For adapter authors: one attempt's dealings with an external system, through the real boundary.
+
+    async with AdapterHarness(MyAdapter(), "http://127.0.0.1:8080/") as harness:
+        assert await harness.readiness() is None
+        assert (await harness.commit()).effect is Effect.APPLIED
+
+Owns: the practice around one attempt (connection, particulars, resolver) and a test authorization. What may be
+sent, what is counted and what is believed is the production boundary's. Refuses: every host but loopback.
+There is no journal and no orchestrator: no gate judges, and at-most-once is held within one harness only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from gateway.authorization import Authorization, Verdict
+from gateway.boundary import Boundary, CommitResult, Engagement, Look
+from gateway.boundary.engagement import Identifiers
+from gateway.clock import SystemClock
+from gateway.config import Bounds
+from gateway.contracts import references
+from gateway.contracts.adapter import Adapter, Request, native_key, version_digest
+from gateway.contracts.canonical import digest
+from gateway.contracts.connection import Connection
+from gateway.contracts.failures import Code
+from gateway.contracts.proposal import Operation, Origin, Participant, Particulars, Proposal, Role, Target
+from gateway.contracts.words import GateName
+from gateway.errors import InvariantViolation
+from gateway.hookspecs import Binding, Resolved
+
+START: Final = datetime(2031, 3, 3, 9, 0, tzinfo=UTC)
+VENDOR: Final[Mapping[str, str]] = MappingProxyType(
+    {"patient": "patient-1", "practitioner": "practitioner-1", "location": "location-1", "service": "service-1"}
+)
+"""What the external system calls the four, unless a test says otherwise. One left out is bound to nothing."""
+
+_SALT: Final = "5a" * 32
+_ANY_DIGEST: Final = digest("testing/v1", b"")
+
+
+def make_connection(base_url: str, **details: Any) -> Connection:
+    """A connection to `base_url`, of a practice of its own; `details` are further fields of `Connection`."""
+    address = urlsplit(base_url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    details.setdefault("connection_id", references.ConnectionId.random())
+    details.setdefault("practice", references.PracticeId.random())
+    details.setdefault("adapter", "under-test")
+    details.setdefault("zone", "Europe/Berlin")
+    return Connection(base_url=base_url, hosts=(f"{address.hostname}:{port}",), **details)
+
+
+def make_request(
+    where: str | Connection,
+    operation: Operation = Operation.BOOK,
+    *,
+    start: datetime = START,
+    vendor: Mapping[str, str] = VENDOR,
+    target: Target | None = None,
+) -> Request:
+    """A resolved request for half an hour from `start` (UTC); `vendor` is shaped like `VENDOR`.
+    `Authorized(request=…, prepared=…)` and `Query(request=…)` make an adapter's other two arguments."""
+    connection = make_connection(where) if isinstance(where, str) else where
+    particulars = Particulars(
+        patient=references.PatientId.random(),
+        participants=(Participant(role=Role.PRACTITIONER, participant=references.ParticipantId.random()),),
+        location=references.LocationId.random(),
+        service=references.ServiceId.random(),
+        start=start,
+        end=start + timedelta(minutes=30),
+        zone=connection.zone,
+        target=target,
+    )
+    places = (particulars.participants[0].participant, particulars.location, particulars.service)
+    known = dict(zip(VENDOR, (particulars.patient, *places), strict=True))
+    return Request(
+        operation=operation,
+        particulars=particulars,
+        identifiers=Identifiers({known[name]: identifier for name, identifier in vendor.items()}),
+        key=native_key(connection.practice, _ANY_DIGEST, operation),
+        connection=connection,
+    )
+
+
+def make_proposal(request: Request) -> Proposal:
+    """A proposal that commits to the request's particulars as a practice's own does."""
+    particulars, connection = request.particulars, request.connection
+    return Proposal(
+        proposal_id=references.ProposalId.random(),
+        revision=1,
+        practice=connection.practice,
+        connection=connection.connection_id,
+        operation=request.operation,
+        origin=Origin.PATIENT,
+        initiator=references.PersonId.random(),
+        patient=particulars.patient,
+        consent=_ANY_DIGEST,
+        commitment=particulars.commitment(_SALT),
+        target=particulars.target,
+        created_at=START - timedelta(days=1),
+        expires_at=START,
+    )
+
+
+class AdapterHarness:
+    """One attempt of one adapter at one action. `where` is a base URL on loopback, or a `make_request`.
+
+    `secret` is what each of the connection's credentials resolves to. Entering raises `Refusal`: ADAPTER_FAULT
+    for a descriptor that breaks the contract, OPERATION_UNSUPPORTED for an operation that it leaves out.
+    """
+
+    def __init__(
+        self, adapter: Adapter, where: str | Request, *, secret: str = "", proposal: Proposal | None = None
+    ) -> None:
+        request = make_request(where) if isinstance(where, str) else where
+        self._adapter, self._secret = adapter, secret
+        self._proposal = proposal or make_proposal(request)
+        key = native_key(self._proposal.practice, self._proposal.proposal_digest, request.operation)
+        self.request = replace(request, key=key)
+        self.binding: Binding | None = None  # what an APPLIED commit sent home
+        self._engagement: Engagement | None = None
+
+    async def __aenter__(self) -> Self:
+        connection = self.request.connection
+        boundary = Boundary(
+            adapters={connection.adapter: self._adapter},
+            connections={connection.connection_id: connection},
+            resolver=self,
+            credentials=(self,),
+            clock=SystemClock(),
+            admits=lambda host, port: host in ("127.0.0.1", "localhost", "::1"),
+            sibling_digest=lambda *parts: digest("testing/v1", "|".join(parts).encode()),
+            bounds=Bounds(),
+        )
+        self._engagement = await boundary.engage(self._proposal)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._engaged.aclose()
+
+    async def readiness(self) -> Code | None:
+        """None: proven, and the commit may follow; else the code that would block the attempt."""
+        return await self._engaged.readiness()
+
+    async def commit(self) -> CommitResult:
+        """Dispatch; raises `InvariantViolation` the second time, and where readiness was not proven before."""
+        authorization = Authorization.grant(
+            tuple(Verdict(gate) for gate in GateName),
+            allowed=True,
+            proposal_digest=self._proposal.proposal_digest,
+            expires=SystemClock().monotonic() + Bounds().authorization_seconds,
+        )
+        return await self._engaged.commit(authorization)
+
+    async def observe(self) -> Look:
+        """One look. The settling time, before which no ABSENT is believed, is not judged here."""
+        return await self._engaged.observe()
+
+    @property
+    def requests(self) -> int:
+        """Requests that the boundary let through so far. What arrived, only the system itself can say."""
+        return self._engaged.requests
+
+    def again(self) -> AdapterHarness:
+        """A new attempt at the very same proposal, hence with the same native key."""
+        return AdapterHarness(self._adapter, self.request, secret=self._secret, proposal=self._proposal)
+
+    def following(self, operation: Operation, start: datetime | None = None) -> AdapterHarness:
+        """An attempt to reschedule (to `start`) or cancel what this one wrote under a version."""
+        if self.binding is None or self.binding.version is None:
+            raise InvariantViolation("nothing with a version came home: commit first")
+        booked, start = self.binding.appointment, start or self.request.particulars.start
+        target = Target(appointment=booked, version=version_digest(self.binding.version))
+        moved = {"start": start, "end": start + timedelta(minutes=30), "target": target}
+        particulars = self.request.particulars.model_copy(update=moved)
+        bound = {} if self.binding.identifier is None else {str(booked): self.binding.identifier}
+        identifiers = Identifiers({**self.request.identifiers, **bound})
+        request = replace(self.request, operation=operation, particulars=particulars, identifiers=identifiers)
+        return AdapterHarness(self._adapter, request, secret=self._secret)
+
+    # The practice's side, which the boundary calls: a resolver and a credential source.
+
+    async def resolve(self, proposal: Proposal) -> Sequence[Resolved]:
+        particulars, identifiers = self.request.particulars, self.request.identifiers
+        return (Resolved(particulars=particulars, salt=_SALT, identifiers=identifiers),)
+
+    async def bind(self, binding: Binding) -> None:
+        self.binding = binding
+
+    async def secret(self, name: str) -> str:
+        return self._secret
+
+    @property
+    def _engaged(self) -> Engagement:
+        assert self._engagement is not None, "use the harness with `async with`"
+        return self._engagement
