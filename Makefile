@@ -44,7 +44,7 @@ breaks: $(VENV)/dev.stamp ## replay the recorded one-line breaks; each must be n
 	$(BIN)/python -m conformance.catalogue.breaks $(BREAKS)
 
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
-	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/e2e/test_crash.py
+	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py
 
 bench: $(VENV)/dev.stamp ## measure the hot path, if a benchmark is there
 	@test -d benchmarks || { echo "make bench: there is no benchmarks/ yet" >&2; exit 1; }
