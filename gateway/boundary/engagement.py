@@ -157,8 +157,8 @@ class Engagement:
         if not self._ready:
             raise InvariantViolation("a commit needs readiness proven in this engagement, and happens once")
         authorization.spend(self._proposal.proposal_digest, self._clock.monotonic())
-        self._ready = False
         authorized = Authorized(request=self._request, prepared=self._prepared)
+        self._ready, self._prepared = False, None
         ending, session = await self._phase(
             lambda client: self._adapter.commit(authorized, client),
             _sound_receipt,

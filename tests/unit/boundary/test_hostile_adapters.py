@@ -40,7 +40,7 @@ NONSENSE = [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.Ca
 
 def hurry(practice: Any, hurried: Bounds) -> None:
     practice.bounds = hurried
-    short = Limits.model_construct(**(Limits().model_dump() | {"commit_seconds": 0.1}))
+    short = Limits.model_construct(**(Limits().model_dump() | {"commit_seconds": 0.3}))
     practice.connection = practice.connection.model_copy(update={"limits": short})
 
 
