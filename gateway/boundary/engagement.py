@@ -117,6 +117,7 @@ class Engagement:
         self._clock = clock
         self._bounds = bounds
         self._ready = False
+        self._dispatched = False
         self._prepared: Any = None
 
     @property
@@ -154,11 +155,11 @@ class Engagement:
     async def commit(self, authorization: Authorization) -> CommitResult:
         """Dispatch, once. Raises `InvariantViolation` before the authorization is spent; afterwards
         nothing, but the cancellation of its own task."""
-        if not self._ready:
+        if self._dispatched or not self._ready:
             raise InvariantViolation("a commit needs readiness proven in this engagement, and happens once")
         authorization.spend(self._proposal.proposal_digest, self._clock.monotonic())
         authorized = Authorized(request=self._request, prepared=self._prepared)
-        self._ready, self._prepared = False, None
+        self._dispatched, self._prepared = True, None
         ending, session = await self._phase(
             lambda client: self._adapter.commit(authorized, client),
             _sound_receipt,

@@ -145,10 +145,10 @@ def is_cached(headers: httpx.Headers) -> bool:
     )
 
 
-def reply_headers(headers: httpx.Headers, status: int, request: httpx.Request, mutating: bool) -> httpx.Headers:
+def reply_headers(headers: httpx.Headers, status: int, method: str, url: httpx.URL, *, mutating: bool) -> httpx.Headers:
     """What the adapter's client may see: no cookies, and no redirect that must not be followed."""
     kept = [(name, value) for name, value in headers.raw if name.lower() != b"set-cookie"]
-    if 300 <= status < 400 and (mutating or request.method == "POST" or _leaves(headers, request.url)):
+    if 300 <= status < 400 and (mutating or method == "POST" or _leaves(headers, url)):
         kept = [(name, value) for name, value in kept if name.lower() not in (b"location", b"refresh")]
     return httpx.Headers(kept)
 

@@ -148,13 +148,12 @@ class Session(httpx.AsyncBaseTransport):
             await wiring.aclose()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        method, url = request.method, request.url  # reading the body runs the adapter's code, which may change them
         place, headers, mutation = self._admit(request)
         body = await self._body(request)
-        headers += rules.own_headers(
-            place, request.method, body, credential=self._credential, mutating=mutation is not None
-        )
+        headers += rules.own_headers(place, method, body, credential=self._credential, mutating=mutation is not None)
         outgoing = httpcore.Request(
-            request.method,
+            method,
             httpcore.URL(scheme=place.scheme, host=place.host, port=place.port, target=place.target),
             headers=headers,
             content=body,
@@ -164,7 +163,7 @@ class Session(httpx.AsyncBaseTransport):
             async with asyncio.timeout(self._door.connection.limits.request_seconds):
                 addresses = await self._checked_addresses(place)
                 link = self._link(place, addresses, mutation)
-                reply = await self._exchange(link, outgoing, request, mutation)
+                reply = await self._exchange(link, outgoing, url, mutation)
         except AddressForbiddenError:
             self._refuse(Code.HOST_FORBIDDEN)
         except Exception as error:  # whatever broke, its text must not travel on
@@ -238,12 +237,13 @@ class Session(httpx.AsyncBaseTransport):
         return Link(channel, wiring, place.origin)
 
     async def _exchange(
-        self, link: Link, outgoing: httpcore.Request, request: httpx.Request, mutation: Mutation | None
+        self, link: Link, outgoing: httpcore.Request, url: httpx.URL, mutation: Mutation | None
     ) -> httpx.Response:
+        method = outgoing.method.decode("ascii")
         incoming = await link.channel.handle_async_request(outgoing)
         try:
             headers = httpx.Headers(incoming.headers)
-            self._judge(request.method, incoming.status, headers)
+            self._judge(method, incoming.status, headers)
             body = await self._read(incoming)
         except BaseException:
             await link.channel.aclose()
@@ -256,7 +256,7 @@ class Session(httpx.AsyncBaseTransport):
             await link.channel.aclose()
         return httpx.Response(
             incoming.status,
-            headers=rules.reply_headers(headers, incoming.status, request, mutation is not None),
+            headers=rules.reply_headers(headers, incoming.status, method, url, mutating=mutation is not None),
             stream=httpx.ByteStream(body),
             extensions={"http_version": b"HTTP/1.1"},
         )

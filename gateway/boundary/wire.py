@@ -44,6 +44,8 @@ class Wiring(httpcore.AsyncNetworkBackend):
             except httpcore.ConnectError:
                 continue  # no byte of a request can have left on a connection that was never made
             self._streams.append(stream)
+            if self._closed():
+                await stream.aclose()
             self.admit()
             return Wire(stream, self)
         raise httpcore.ConnectError("no address of the host accepts connections")

@@ -137,9 +137,9 @@ class Peer:
 class Guest:
     """An adapter made of functions; each default is a well-behaved one."""
 
-    ready: Callable[[Request, httpx.AsyncClient], Any] | None = None
-    act: Callable[[Authorized, httpx.AsyncClient], Any] | None = None
-    look: Callable[[Query, httpx.AsyncClient], Any] | None = None
+    ready: Callable[[Request, httpx.AsyncClient], Awaitable[Readiness]] | None = None
+    act: Callable[[Authorized, httpx.AsyncClient], Awaitable[Receipt]] | None = None
+    look: Callable[[Query, httpx.AsyncClient], Awaitable[Observation]] | None = None
     claims: dict[str, Any] = field(default_factory=dict)
     called: list[str] = field(default_factory=list)
 
@@ -181,7 +181,7 @@ class Guest:
 class Registry:
     """A reference resolver that answers what it is told, and remembers what came home."""
 
-    matches: Any = ()
+    matches: Sequence[Resolved] = ()
     bound: list[Binding] = field(default_factory=list)
     failing: BaseException | None = None
     binding: Callable[[], Awaitable[None]] | None = None
@@ -380,4 +380,5 @@ def answer() -> Callable[..., bytes]:
 @pytest.fixture
 def hurried() -> Bounds:
     """Bounds too short for anybody to wait for."""
-    return Bounds.model_construct(evidence_seconds=0.1, readiness_seconds=0.1)
+    short: dict[str, Any] = {"evidence_seconds": 0.1, "readiness_seconds": 0.1}
+    return Bounds.model_construct(**short)

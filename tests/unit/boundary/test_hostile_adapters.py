@@ -68,6 +68,25 @@ async def test_writing_during_readiness_is_refused_before_a_byte_leaves(
 
 
 @pytest.mark.requirement("CARD-03")
+async def test_a_request_that_changes_its_method_once_admitted_stays_what_was_admitted(
+    practice: Any, peer: Any
+) -> None:
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        async def body() -> AsyncIterator[bytes]:
+            disguised.method = "PUT"
+            disguised.url = httpx.URL(str(disguised.url).replace("ready", "event"))
+            yield b"event"
+
+        disguised = read.build_request("REPORT", "ready", content=body())
+        await read.send(disguised)
+        return Readiness.proven()
+
+    practice.guest.ready = ready
+    await (await practice.engage()).readiness()
+    assert [(call.method, call.target) for call in peer.calls] == [("REPORT", "/ready")]
+
+
+@pytest.mark.requirement("CARD-03")
 async def test_writing_while_observing_is_refused_before_a_byte_leaves(practice: Any, peer: Any) -> None:
     async def look(query: Query, read: httpx.AsyncClient) -> Observation:
         await read.get("event")
@@ -598,12 +617,12 @@ async def test_a_commit_happens_once_and_only_after_readiness(practice: Any, pee
     assert await engagement.readiness() is None
     authorization = practice.authorization()
     assert (await engagement.commit(authorization)).effect is Effect.APPLIED
+    assert await engagement.readiness() is None
     with pytest.raises(InvariantViolation):
         await engagement.commit(practice.authorization())
     assert peer.mutations == 1
 
 
-@pytest.mark.requirement("CARD-01")
 async def test_a_spent_authorization_commits_nothing(practice: Any, peer: Any) -> None:
     authorization = practice.authorization()
     authorization.spend(practice.proposal.proposal_digest, practice.clock.monotonic())
