@@ -150,5 +150,3 @@ def target_of(outcome: Outcome) -> Target:
     seen = outcome if outcome.external_reference else outcome.observation
     assert seen is not None and seen.external_reference is not None and seen.version is not None
     return Target(appointment=AppointmentId(seen.external_reference), version=seen.version)
-
-

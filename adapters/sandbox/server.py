@@ -292,7 +292,7 @@ def serve(
             asyncio.get_running_loop().add_signal_handler(name, stopped.set)
         running = SandboxServer.start(database, credentials=credentials, port=port, observer=observer, control=control)
         async with running as server:
-            print(json.dumps({"url": server.url}), flush=True)
+            print(json.dumps({"url": server.url}), flush=True)  # noqa: T201 — the command's own output
             await stopped.wait()
 
     asyncio.run(run())

@@ -111,7 +111,7 @@ class _Conversation:
             return False
         try:
             reply = await self._handler(request)
-        except Exception as error:  # a server answers, whatever broke; the name of the fault is all that is told
+        except Exception as error:  # noqa: BLE001 — a server answers, whatever broke; the name of the fault is all that is told
             _log.error("%s in the handler", type(error).__name__)
             reply = Reply(status=500)
         if request.method == "HEAD":

@@ -34,7 +34,7 @@ async def contained(
     async def enclosed() -> Ending[Answer]:
         try:
             return Ending(value=await work())
-        except BaseException as error:  # SystemExit in a task would stop the loop
+        except BaseException as error:  # noqa: BLE001 — SystemExit in a task would stop the loop
             return Ending(raised=type(error))
 
     task = asyncio.create_task(enclosed())

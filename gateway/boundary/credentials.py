@@ -94,7 +94,7 @@ async def authorization_header(use: CredentialUse, sources: Sequence[CredentialS
     for source in sources:
         try:
             secret = await source.secret(use.name)
-        except Exception:  # noqa: S112 - a plugin's text could hold the secret
+        except Exception:  # noqa: BLE001, S112 — a plugin's text could hold the secret
             continue
         return _header(use.scheme, secret)
     raise CredentialUnavailableError

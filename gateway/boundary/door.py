@@ -76,7 +76,7 @@ class Boundary:
             claimed = adapter.describe(connection)
             if type(claimed) is Descriptor:
                 return Descriptor.model_validate_json(claimed.model_dump_json())
-        except BaseException:  # noqa: S110 - a guest's SystemExit must not end the gateway
+        except BaseException:  # noqa: BLE001, S110 — a guest's SystemExit must not end the gateway
             pass
         raise Refusal(Code.ADAPTER_FAULT)
 

@@ -44,9 +44,7 @@ class Silence(Enum):
     FAULTY = "faulty"
 
 
-def classify(  # noqa: PLR0911 - one row of the table per return
-    traffic: Traffic, answer: Receipt | Silence, commitment: Commitment
-) -> tuple[Effect, Code]:
+def classify(traffic: Traffic, answer: Receipt | Silence, commitment: Commitment) -> tuple[Effect, Code]:
     """The effect and its code; always a pair that `FAILURES` admits (ADAPT-03)."""
     if not traffic.sent:
         return _settle(Effect.NOT_SENT, _not_sent(traffic, answer))

@@ -166,7 +166,7 @@ class Session(httpx.AsyncBaseTransport):
                 reply = await self._exchange(link, outgoing, url, mutation)
         except AddressForbiddenError:
             self._refuse(Code.HOST_FORBIDDEN)
-        except Exception as error:  # whatever broke, its text must not travel on
+        except Exception as error:  # noqa: BLE001 — whatever broke, its text must not travel on
             self._broken_off(error, link, mutation)
         self.replies += 1
         return reply

@@ -123,7 +123,7 @@ class Writer:
             answers = [_entry(connection, job) for job in jobs]
             committing = True
             connection.execute("COMMIT")
-        except Exception as error:  # whatever it was, each caller gets a bounded answer
+        except Exception as error:  # noqa: BLE001 — whatever it was, each caller gets a bounded answer
             fault = getattr(error, "sqlite_errorcode", 0) & 0xFF
             # The light connection records nothing that anyone relies on: its failure leaves no doubt behind.
             self._failed = durable and (committing or fault in _DISK_FAULTS)

@@ -25,8 +25,8 @@ from gateway.contracts.statements import Decision, Resolution, Stop, Trigger, Wi
 from gateway.contracts.words import Environment
 from gateway.errors import ConfigurationError
 from gateway.governance import GovernanceRecord, SandboxRecord
-from gateway.practice.registry import Registry
 from gateway.practice.records import StaffRole
+from gateway.practice.registry import Registry
 from gateway.signatures import TrustedKeys
 from gateway.surfaces.ceremonies import Surface
 from gateway.surfaces.keys import LocalKey

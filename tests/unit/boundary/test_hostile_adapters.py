@@ -623,6 +623,7 @@ async def test_a_commit_happens_once_and_only_after_readiness(practice: Any, pee
     assert peer.mutations == 1
 
 
+@pytest.mark.requirement("GATE-01")
 async def test_a_spent_authorization_commits_nothing(practice: Any, peer: Any) -> None:
     authorization = practice.authorization()
     authorization.spend(practice.proposal.proposal_digest, practice.clock.monotonic())

@@ -40,6 +40,7 @@ async def test_a_commit_is_one_request_on_a_connection_of_its_own(practice: Any,
     assert peer.calls[1].headers["connection"] == "close"
 
 
+@pytest.mark.requirement("CARD-02")
 async def test_a_fresh_connection_is_used_even_after_reads_in_the_same_session(practice: Any, peer: Any) -> None:
     async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         await write.get("a")

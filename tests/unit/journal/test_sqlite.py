@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import resource
 import signal
 import sqlite3
@@ -192,7 +191,8 @@ async def test_an_append_goes_through_although_its_caller_was_cancelled(path: Pa
 
 
 FORGERIES = {
-    "a second hold on the proposal": "INSERT INTO holds SELECT practice, proposal, :free FROM holds WHERE attempt = :attempt",
+    "a second hold on the proposal": "INSERT INTO holds SELECT practice, proposal, :free FROM holds "
+    "WHERE attempt = :attempt",
     "a second attempt under one key": "UPDATE attempts SET attempt_key = (SELECT attempt_key FROM attempts "
     "WHERE attempt = :attempt) WHERE attempt = :other",
     "a second use of a trigger": "INSERT INTO triggers SELECT trigger_id, digest, :other FROM triggers LIMIT 1",
@@ -302,7 +302,7 @@ sys.stdin.readline()
     assert (orphan.attempt, orphan.owner, orphan.outcome) == (said["attempt"], said["owner"], None)
     lock = path.with_name(path.name + ".owners") / f"{said['owner']}.lock"
     assert lock.exists()  # still referred to
-    os.unlink(lock)  # a lost lock file does not hide the orphan
+    lock.unlink()  # a lost lock file does not hide the orphan
     assert [file.attempt for file in await journal.orphans()] == [said["attempt"]]
     await journal.aclose()
 

@@ -104,7 +104,7 @@ async def test_a_cut_reply_begins_and_does_not_end(server: SandboxServer, contro
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(5):
-        while not await condition():  # noqa: ASYNC110 -- the server's state is seen only by asking
+        while not await condition():
             await asyncio.sleep(0.01)
 
 
