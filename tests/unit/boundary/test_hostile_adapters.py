@@ -485,7 +485,6 @@ async def test_headers_that_an_adapter_may_not_set_send_nothing(
     assert peer.calls == []
 
 
-@pytest.mark.requirement("FAIL-20")
 @pytest.mark.parametrize("auth", [httpx.DigestAuth("user", "word"), ("user", "word")])
 async def test_an_authentication_flow_cannot_send_twice(practice: Any, peer: Any, answer: Answer, auth: Any) -> None:
     async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:

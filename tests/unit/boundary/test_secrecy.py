@@ -80,7 +80,7 @@ REPLIES = [
 ]
 
 
-@pytest.mark.requirement("ADAPT-04", "PHI-03")
+@pytest.mark.requirement("ADAPT-04", "PHI-02")
 @pytest.mark.parametrize("raw", REPLIES)
 async def test_no_data_reaches_an_exception_a_log_or_a_result(
     practice: Any, peer: Any, caplog: pytest.LogCaptureFixture, raw: bytes
