@@ -52,7 +52,7 @@ SIGNAL_MEANINGS: Final[Mapping[Signal, str]] = MappingProxyType(
         Signal.CONTEXT_VALIDATED: "everything that the attempt needs is there and admissible",
         Signal.CONTEXT_INVALID: "the context is malformed, contradictory or forbidden",
         Signal.CONTEXT_MISSING: "something that the attempt needs is not there",
-        Signal.GATE_JUDGED: "one gate's verdict: all seven in order, or the two that need no network where one of them failed",
+        Signal.GATE_JUDGED: "one gate's verdict: all seven in order, or the two without network if one failed",
         Signal.PROPOSAL_BOUND: "the very bytes that this attempt is about",
         Signal.APPROVAL_BOUND: "the approval, its digest and when it was given",
         Signal.POLICY_EVALUATED: "which sealed policy version ruled, and what",
