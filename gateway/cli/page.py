@@ -70,12 +70,12 @@ def _barrier(line: Line) -> Text:
 
 
 def listing(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], empty: str) -> RenderableType:
-    """A plain table, or the sentence that says that there is nothing."""
+    """A plain table whose first column, a reference, stays whole; or the sentence that there is nothing."""
     if not rows:
         return Text(empty, "dim")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*row)
     return table

@@ -154,8 +154,9 @@ def _attempts_table(files: list[AttemptFile], empty: str) -> Any:
         what = f"{file.header.purpose} {operation}".removeprefix("commit ") if operation else file.header.purpose.value
         code = file.outcome.code if file.outcome else "IN_FLIGHT"
         started = day_time(file.links[0].event.at) if file.links else ""
-        rows.append((started, file.attempt, what, marked(tone, f"{file.state} {code}")))
-    return listing(("started", "attempt", "what", "ended"), rows, empty)
+        resolved = f", resolved {file.resolution}" if file.resolution else ""
+        rows.append((file.attempt, started, what, marked(tone, f"{file.state} {code}{resolved}")))
+    return listing(("attempt", "started", "what", "ended"), rows, empty)
 
 
 def where_it_stands(file: ProposalFile, now: datetime) -> str:
