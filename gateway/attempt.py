@@ -8,7 +8,7 @@ turns that into events, an outcome and a durable append.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.audit.acknowledgement import JOURNAL
@@ -32,6 +32,7 @@ from gateway.contracts.words import End, GateName, Severity, State
 from gateway.ending import conclude, unrecorded
 from gateway.errors import (
     InvalidInput,
+    InvariantViolation,
     JournalFailed,
     JournalUnavailable,
     MalformedInput,
@@ -57,11 +58,23 @@ class AttemptEnded(Exception):
         self.facts = facts
 
 
+class KeyTaken(Exception):
+    """Another append was first: `holder`'s outcome, once it has one, is the answer to this call (IDEM-05)."""
+
+    def __init__(self, holder: AttemptId) -> None:
+        super().__init__("the key is taken")
+        self.holder = holder
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gated:
-    """What the gates and the policy yield: leave to dispatch, and where to."""
+    """What the gates and the policy yield: leave to dispatch, and where to. `dispatch_by` bounds the leave by
+    the wall clock too, since monotonic time stands still while the machine sleeps; `judged` is
+    `ProposalFile.standing` as the gates saw it."""
 
     authorization: Authorization
+    dispatch_by: datetime
+    judged: str
     engagement: Engagement
     ruling: Ruling
     proposal: Proposal
@@ -121,6 +134,8 @@ class Run:
         assert trigger is not None and trigger.answer is not None and self.header.trigger_digest is not None
         paused = await self.ports.journal.attempt(trigger.answer.attempt)
         if paused is None or paused.state is not State.PAUSED or paused.outcome is None:
+            return False
+        if paused.header.purpose is Purpose.OBSERVE:  # a look has no commit in it to be resumed
             return False
         same_subject = (paused.header.proposal_digest, paused.header.approval) == (
             trigger.proposal_digest,
@@ -189,7 +204,7 @@ class Run:
             if judgement.code in UNAVAILABLE:
                 self.note(Signal.DEPENDENCY_UNAVAILABLE, code=judgement.code)
             raise AttemptEnded(End.BLOCKED, judgement.code)
-        assert case.proposal is not None and self.engagement is not None
+        assert case.file is not None and case.proposal is not None and self.engagement is not None
         ruling = self.rule(case.proposal, tuple(verdict.gate for verdict in judgement.verdicts))
         bounds, clock = self.ports.bounds, self.ports.clock
         authorization = Authorization.grant(
@@ -198,7 +213,21 @@ class Run:
             proposal_digest=case.proposal.proposal_digest,
             expires=clock.monotonic() + bounds.authorization_seconds,
         )
-        return Gated(authorization=authorization, engagement=self.engagement, ruling=ruling, proposal=case.proposal)
+        return Gated(
+            authorization=authorization,
+            dispatch_by=self.now() + timedelta(seconds=bounds.authorization_seconds),
+            judged=case.file.standing,
+            engagement=self.engagement,
+            ruling=ruling,
+            proposal=case.proposal,
+        )
+
+    async def moved(self) -> Code:
+        """Why the records no longer allow what the gates did: something was said in between (GATE-15, GATE-21)."""
+        assert self.trigger is not None
+        self.file = await self.ports.journal.proposal(self.trigger.practice, self.trigger.proposal_id)
+        judgement = self.ports.gatekeeper.judge_records(self._case())
+        return (judgement.code if judgement else None) or Code.CONTEXT_INVALID
 
     def _case(self) -> Case:
         assert self.trigger is not None
@@ -223,11 +252,14 @@ class Run:
 
     async def reserve_budget(self, proposal: Proposal) -> None:
         """Take the whole attempt's requests from the connection's rate before any is sent (CARD-14)."""
+        try:
+            needed = self.ports.boundary.describe(proposal.connection).requests_per_attempt
+        except Refusal as refusal:
+            raise AttemptEnded(End.BLOCKED, refusal.code) from None
         connection = self.ports.configuration.connections[proposal.connection]
         rate = connection.limits.requests_per_minute
         if rate is None:
             return
-        needed = self.ports.boundary.describe(connection.connection_id).requests_per_attempt
         not_before = await self.ports.journal.reserve(connection.connection_id, needed, rate, self.now())
         if not_before is not None:
             raise AttemptEnded(End.BLOCKED, Code.THROTTLED, not_before=not_before)
@@ -335,7 +367,10 @@ class Run:
         return signal
 
     async def append_end(self, end: End, code: Code, **facts: Any) -> Outcome:
-        """The closing append; its success is the journal's acknowledgement of everything in it."""
+        """The closing append; its success is the journal's acknowledgement of everything in it.
+
+        Raises `KeyTaken` where another append of this attempt or of this trigger came first.
+        """
         self.attempt, outcome = conclude(self.attempt, end, code, self.now(), **facts)
         entry = Append(
             attempt=self.attempt,
@@ -346,18 +381,14 @@ class Run:
         )
         try:
             appended = await self.ports.journal.append(entry)
-        except (JournalUnavailable, JournalFailed) as error:
-            return self._unrecorded(end, fatal=isinstance(error, JournalFailed))
+        except (JournalUnavailable, JournalFailed, InvariantViolation) as error:
+            return self._unrecorded(end, fatal=not isinstance(error, JournalUnavailable))
         if appended.admission is Admission.ADMITTED:
             return outcome
         if appended.admission is Admission.KEY_COLLISION:
             keyless = Header(purpose=self.header.purpose)
             return await Run.begin(self.ports, None, keyless).deny(Code.IDEMPOTENCY_COLLISION)
-        holder = appended.holder or self.attempt.identity.attempt
-        file = await self.ports.journal.attempt(holder)
-        if file is not None and file.outcome is not None:
-            return file.outcome.model_copy(update={"replayed": True})
-        return self._unrecorded(end, fatal=False)
+        raise KeyTaken(appended.holder or self.attempt.identity.attempt)
 
     def _unrecorded(self, end: End, *, fatal: bool) -> Outcome:
         """After dispatch nothing more is dispatched by this process; before it, nothing happened."""

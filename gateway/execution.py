@@ -8,20 +8,22 @@ the closure in one append; only then an answer. After dispatch the only ends are
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
+from typing import NoReturn
 
-from gateway.attempt import AttemptEnded, Gated, Run
+from gateway.attempt import AttemptEnded, Gated, KeyTaken, Run
 from gateway.audit.acknowledgement import JOURNAL
 from gateway.boundary import CommitResult
 from gateway.contracts.failures import Code
 from gateway.contracts.outcome import ObservationRecord, Outcome
-from gateway.contracts.references import AttemptId, ObservationId
+from gateway.contracts.references import ObservationId
 from gateway.contracts.signals import Signal, Step
 from gateway.contracts.words import Effect, End, State
-from gateway.errors import JournalFailed, JournalUnavailable
-from gateway.journal import Admission, Append, Intent
+from gateway.errors import InvariantViolation, JournalFailed, JournalUnavailable
+from gateway.journal import Admission, Append, Appended, Intent
 from gateway.observation import look, record_observation
 
 REFUSED_INTENT: Mapping[Admission, Code] = MappingProxyType(
@@ -44,14 +46,6 @@ END_OF_EFFECT: Mapping[Effect, End] = MappingProxyType(
 )
 
 
-class KeyTaken(Exception):
-    """Another attempt reserved this key first; its outcome is the answer and this call is no attempt."""
-
-    def __init__(self, holder: AttemptId) -> None:
-        super().__init__("the key is taken")
-        self.holder = holder
-
-
 async def execute(run: Run, gated: Gated, attempt_key: str) -> Outcome:
     """Carry an authorized attempt to its outcome. Raises `AttemptEnded` before dispatch, `KeyTaken`."""
     await _record_intent(run, gated, attempt_key)
@@ -64,9 +58,9 @@ async def execute(run: Run, gated: Gated, attempt_key: str) -> Outcome:
 async def _record_intent(run: Run, gated: Gated, attempt_key: str) -> None:
     """The first barrier: GATED to AUDITING in one append, then every sink (STATE-23, I6)."""
     ports, before = run.ports, run.attempt
-    deadline = run.now() + timedelta(
-        seconds=ports.bounds.authorization_seconds + gated.engagement.connection.limits.commit_seconds
-    )
+    if ports.journal_lost:
+        raise AttemptEnded(End.BLOCKED, Code.AUDIT_UNAVAILABLE)
+    deadline = gated.dispatch_by + timedelta(seconds=gated.engagement.connection.limits.commit_seconds)
     run.note(Signal.MUTATION_REQUESTED, operation=gated.proposal.operation)
     run.note(Signal.MUTATION_APPROVED, operation=gated.proposal.operation, approval=run.header.approval)
     run.to(State.AUTHORIZED)
@@ -74,7 +68,7 @@ async def _record_intent(run: Run, gated: Gated, attempt_key: str) -> None:
     run.attempt = run.attempt.begin(Step.COMMIT, run.now())
     run.note(Signal.INTENT_RECORDED, operation=gated.proposal.operation, deadline=deadline)
     run.to(State.AUDITING)
-    intent = Intent(attempt_key=attempt_key, siblings=gated.engagement.siblings, deadline=deadline)
+    intent = Intent(attempt_key=attempt_key, siblings=gated.engagement.siblings, deadline=deadline, judged=gated.judged)
     try:
         appended = await ports.journal.append(
             Append(attempt=run.attempt, header=run.header, intent=intent, resume=run.resume)
@@ -83,15 +77,12 @@ async def _record_intent(run: Run, gated: Gated, attempt_key: str) -> None:
         ports.journal_lost = ports.journal_lost or isinstance(error, JournalFailed)
         run.attempt = before
         raise AttemptEnded(End.BLOCKED, Code.AUDIT_UNAVAILABLE) from None
+    except InvariantViolation:
+        run.attempt = before  # refused by the journal's own rules, so nothing of it is recorded
+        raise
     if appended.admission is not Admission.ADMITTED:
         run.attempt = before
-        if code := REFUSED_INTENT.get(appended.admission):
-            run.note(Signal.MUTATION_DENIED, operation=gated.proposal.operation, code=code)
-            if code is not Code.IDEMPOTENCY_COLLISION:
-                raise AttemptEnded(End.BLOCKED, code)
-            run.header = replace(run.header, trigger_digest=None)
-            raise AttemptEnded(End.TRIGGER_DENIED, code)
-        raise KeyTaken(appended.holder or run.attempt.identity.attempt)
+        await _refuse_intent(run, gated, appended)
     recorded, run.resume = run.attempt.pending, None
     run.attempt = run.attempt.flushed()
     run.note(Signal.AUDIT_ACCEPTED, sink=JOURNAL)
@@ -101,16 +92,31 @@ async def _record_intent(run: Run, gated: Gated, attempt_key: str) -> None:
     run.to(State.RUNNING)
 
 
+async def _refuse_intent(run: Run, gated: Gated, appended: Appended) -> NoReturn:
+    """Nothing was written: say what stood against the intent, or whose key it is."""
+    moved = appended.admission is Admission.MOVED
+    code = await run.moved() if moved else REFUSED_INTENT.get(appended.admission)
+    if code is None:
+        raise KeyTaken(appended.holder or run.attempt.identity.attempt)
+    run.note(Signal.MUTATION_DENIED, operation=gated.proposal.operation, code=code)
+    if code is not Code.IDEMPOTENCY_COLLISION:
+        raise AttemptEnded(End.BLOCKED, code)
+    run.header = replace(run.header, trigger_digest=None)
+    raise AttemptEnded(End.TRIGGER_DENIED, code)
+
+
 async def _last_look(run: Run, gated: Gated) -> None:
     """The stop latch once more, and the authorization's life, right before dispatch (C-18, CARD-08)."""
     proposal = gated.proposal
+    if run.ports.journal_lost:
+        raise AttemptEnded(End.NOT_DISPATCHED, Code.AUDIT_UNAVAILABLE)
     try:
-        stopped = await run.ports.journal.stopped(proposal.practice, proposal.proposal_id)
+        stopped = await run.ports.journal.stopped(proposal.practice, proposal.proposal_id, proposal.proposal_digest)
     except (JournalUnavailable, JournalFailed):
         raise AttemptEnded(End.NOT_DISPATCHED, Code.AUDIT_UNAVAILABLE) from None
     if stopped:
         raise AttemptEnded(End.STOPPED, Code.OPERATOR_STOP)
-    if not gated.authorization.live(run.ports.clock.monotonic()):
+    if run.now() >= gated.dispatch_by or not gated.authorization.live(run.ports.clock.monotonic()):
         raise AttemptEnded(End.NOT_DISPATCHED, Code.AUTHORIZATION_EXPIRED)
 
 
@@ -171,6 +177,7 @@ async def _record_outcome(run: Run, gated: Gated, result: CommitResult, seen: Ob
         notice_outstanding=True,
         binding_outstanding=result.binding_outstanding,
     )
-    if seen is None or not outcome.recorded:
-        return outcome
-    return await record_observation(run.ports.journal, gated.proposal, seen, outcome)
+    if seen is not None and outcome.recorded:
+        with suppress(JournalUnavailable, JournalFailed):  # the outcome is recorded; a look adds evidence only
+            return await record_observation(run.ports.journal, gated.proposal, seen, outcome)
+    return outcome

@@ -10,12 +10,12 @@ nothing here signs. Recording a statement never causes a commit (AUTH-04).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway import config, observation, recovery
-from gateway.attempt import AttemptEnded, Run
+from gateway.attempt import AttemptEnded, KeyTaken, Run
 from gateway.audit.acknowledgement import Sinks
 from gateway.boundary import Boundary
 from gateway.clock import Clock, SystemClock
@@ -169,7 +169,8 @@ class Gateway:
         for paused in await self.ports.journal.attempts(proposal=statement.proposal_id):
             if paused.state is State.PAUSED:
                 run = Run(ports=self.ports, attempt=paused.resumable(), header=paused.header)
-                await run.close(AttemptEnded(End.STOPPED_PAUSED, Code.OPERATOR_STOP))
+                with suppress(KeyTaken):  # an answer was faster; its attempt meets the latch itself
+                    await run.close(AttemptEnded(End.STOPPED_PAUSED, Code.OPERATOR_STOP))
         return record
 
     async def withdraw(self, withdrawal: str) -> Record:

@@ -89,15 +89,12 @@ async def record_observation(
 
 async def observe(run: Run) -> Outcome:
     """A read-only attempt: all phases, one step, nothing mutating (FLOW-08). Answers the observed
-    attempt's outcome with what was seen, or, where the look was not admitted, why."""
-    try:
-        run.to(State.VALIDATING)
-        subject, proposal = await _subject(run)
-        run.note(Signal.CONTEXT_VALIDATED)
-        run.to(State.GATED)
-        engagement = await _admit(run, proposal)
-    except AttemptEnded as ended:
-        return await run.close(ended)
+    attempt's outcome with what was seen. Raises `AttemptEnded` where the look was not admitted."""
+    run.to(State.VALIDATING)
+    subject, proposal = await _subject(run)
+    run.note(Signal.CONTEXT_VALIDATED)
+    run.to(State.GATED)
+    engagement = await _admit(run, proposal)
     assert subject.outcome is not None and subject.outcome.closing_hash is not None
     run.to(State.AUTHORIZED)
     run.to(State.RUNNING)

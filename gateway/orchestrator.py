@@ -13,7 +13,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
-from gateway.attempt import AttemptEnded, Gated, Run
+from gateway.attempt import AttemptEnded, Gated, KeyTaken, Run
 from gateway.contracts.canonical import digest
 from gateway.contracts.failures import Code
 from gateway.contracts.outcome import IN_FLIGHT_STATES, Outcome
@@ -22,13 +22,14 @@ from gateway.contracts.statements import Purpose, Trigger, TriggerKind
 from gateway.contracts.words import Actor, ApprovalUse, End, Next, State
 from gateway.ending import unrecorded
 from gateway.errors import (
+    AuditTampered,
     InvalidInput,
     JournalFailed,
     JournalUnavailable,
     MalformedInput,
     SignatureRefused,
 )
-from gateway.execution import KeyTaken, execute
+from gateway.execution import execute
 from gateway.journal import Header
 from gateway.observation import observe
 from gateway.ports import Ports
@@ -52,12 +53,18 @@ class Orchestrator:
         """Run, or replay, the attempt that this trigger asks for. Answers every failure as an outcome."""
         try:
             return await self._submit(token, purpose)
+        except KeyTaken as taken:
+            return await self._answer_of(taken.holder)
         except (JournalUnavailable, JournalFailed):
             return unrecorded(None, End.BLOCKED, Code.AUDIT_UNAVAILABLE)
+        except Exception as fault:  # noqa: BLE001 — what this key has done so far cannot be said (I3, I8)
+            logger.error("a call broke: %s", type(fault).__name__)  # noqa: TRY400 — a traceback could hold data (I7)
+            return unrecorded(None, End.UNKNOWN, Code.OUTCOME_UNRECORDED)
 
     async def settle(self) -> None:
-        """Wait until no attempt is between intent and outcome."""
-        await asyncio.gather(*self._executing.values(), return_exceptions=True)
+        """Wait until no attempt is between intent and outcome. Cancelling the wait cancels no attempt."""
+        while self._executing:
+            await asyncio.wait(set(self._executing.values()))
 
     async def _submit(self, token: str, purpose: Purpose) -> Outcome:
         try:
@@ -76,22 +83,20 @@ class Orchestrator:
             return await run.deny(denial)
         if purpose is Purpose.RESUME and not await run.continue_paused():
             return await run.deny(Code.TRIGGER_FORBIDDEN)
-        if purpose is Purpose.OBSERVE:
-            return await observe(run)
-        return await self._carry(run)
-
-    async def _carry(self, run: Run) -> Outcome:
-        """Phases two to six. From the intent on, the attempt is in a task that no caller can cancel."""
         try:
-            await run.validate()
-            gated = await run.gate()
+            return await (observe(run) if purpose is Purpose.OBSERVE else self._carry(run))
         except AttemptEnded as ended:
             return await run.close(ended)
-        except (JournalUnavailable, JournalFailed):
+        except (KeyTaken, JournalUnavailable, JournalFailed):
             raise
         except Exception as fault:  # noqa: BLE001 — whatever a defect raises, the answer is bounded (I8)
             return await run.close(_fault(run, fault))
-        if run.header.purpose is Purpose.CHECK:
+
+    async def _carry(self, run: Run) -> Outcome:
+        """Phases two to six. From the intent on, the attempt is in a task that no caller can cancel."""
+        await run.validate()
+        gated = await run.gate()
+        if run.header.purpose is not Purpose.COMMIT:
             return await run.finish_check()
         task = asyncio.create_task(self._execute(run, gated))
         self._executing[run.attempt.identity.attempt] = task
@@ -100,14 +105,17 @@ class Orchestrator:
 
     async def _execute(self, run: Run, gated: Gated) -> Outcome:
         try:
-            return await execute(run, gated, attempt_key(run.header))
-        except AttemptEnded as ended:
-            return await run.close(ended)
+            try:
+                return await execute(run, gated, attempt_key(run.header))
+            except AttemptEnded as ended:
+                return await run.close(ended)
+            except KeyTaken:
+                raise
+            except Exception as fault:  # noqa: BLE001 — after the intent a defect's effect is unknown (I3)
+                return await run.close(_fault(run, fault))
         except KeyTaken as taken:
             await run.release()
             return await self._answer_of(taken.holder)
-        except Exception as fault:  # noqa: BLE001 — after the intent a defect's effect is unknown (I3)
-            return await run.close(_fault(run, fault))
 
     def _denial(self, trigger: Trigger, purpose: Purpose) -> Code | None:
         """Why a verified trigger may not start this (TRIG-02, TRIG-03, C-20)."""
@@ -141,7 +149,7 @@ class Orchestrator:
         while True:
             try:
                 file = await self.ports.journal.attempt(attempt)
-            except (JournalUnavailable, JournalFailed):
+            except (JournalUnavailable, JournalFailed, AuditTampered):
                 return _in_flight(attempt)  # the key is taken: to say "blocked" now would be a guess
             if file is not None and file.outcome is not None:
                 return file.outcome.model_copy(update={"replayed": True})
@@ -162,7 +170,7 @@ def attempt_key(header: Header) -> str:
 def _fault(run: Run, fault: Exception) -> AttemptEnded:
     """The end of an attempt in which the gateway itself broke; only the kind of fault is logged (I7)."""
     logger.error("attempt %s broke: %s", run.attempt.identity.attempt, type(fault).__name__)
-    intended = run.attempt.state in IN_FLIGHT_STATES
+    intended = run.attempt.state in IN_FLIGHT_STATES and run.header.purpose is Purpose.COMMIT
     return AttemptEnded(End.UNKNOWN if intended else End.FAULT, Code.INVARIANT_VIOLATION)
 
 

@@ -54,11 +54,16 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What the intent append reserves, all or nothing."""
+    """What the intent append reserves, all or nothing.
+
+    `judged` is `ProposalFile.standing` as the gates saw it: if anything but an observation has been recorded
+    about the proposal since, the intent is not admitted. None asks for no such condition.
+    """
 
     attempt_key: str
     siblings: tuple[str, ...]
     deadline: datetime
+    judged: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,7 @@ class Admission(StrEnum):
     KEY_TAKEN = "key-taken"
     KEY_COLLISION = "key-collision"
     STOPPED = "stopped"
+    MOVED = "moved"
     EXECUTED = "executed"
     FROZEN = "frozen"
     RELATED = "related"
@@ -119,6 +125,11 @@ class ProposalFile:
     def revisions(self) -> tuple[str, ...]:
         """The digests of all revisions, the latest last."""
         return tuple(record.reference for record in self.records if record.kind is RecordKind.PROPOSAL)
+
+    @property
+    def standing(self) -> str:
+        """The hash of the last thing that anybody said about the proposal; looking at it says nothing."""
+        return next(record.hash for record in reversed(self.records) if record.kind is not RecordKind.OBSERVATION)
 
     @property
     def executed(self) -> bool:
@@ -286,7 +297,10 @@ class Journal(Protocol):
         """The newest first."""
         ...
 
-    async def stopped(self, practice: PracticeId, proposal: ProposalId) -> bool: ...
+    async def stopped(self, practice: PracticeId, proposal: ProposalId, revision: str | None = None) -> bool:
+        """Whether a stop is latched on the latest revision or, where given, on the one with this digest:
+        a later revision lifts no stop from an attempt at an earlier one (C-18)."""
+        ...
 
     async def trigger(self, trigger: TriggerId) -> tuple[str, AttemptId] | None:
         """(digest of its bytes, attempt) of a trigger id that is taken."""

@@ -147,9 +147,9 @@ class SqliteJournal:
         with reads.look(self._reader) as connection:
             return reads.proposals(connection, limit)
 
-    async def stopped(self, practice: PracticeId, proposal: ProposalId) -> bool:
+    async def stopped(self, practice: PracticeId, proposal: ProposalId, revision: str | None = None) -> bool:
         with reads.look(self._reader) as connection:
-            return reads.stop_latched(connection, practice, proposal)
+            return reads.stop_latched(connection, practice, proposal, revision)
 
     async def trigger(self, trigger: TriggerId) -> tuple[str, AttemptId] | None:
         with reads.look(self._reader) as connection:

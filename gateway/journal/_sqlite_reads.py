@@ -31,15 +31,25 @@ def look(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         raise AuditTampered("a stored row is not what was written; run `gateway audit verify`") from None
 
 
-def stop_latched(connection: sqlite3.Connection, practice: str, proposal: str) -> bool:
-    """Whether a stop is recorded after the proposal's latest revision (C-18)."""
+def stop_latched(connection: sqlite3.Connection, practice: str, proposal: str, revision: str | None) -> bool:
+    """Whether a stop is recorded after the proposal's revision with this digest, or the latest (C-18)."""
     (found,) = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM records WHERE practice = :practice AND proposal = :proposal AND kind = 'stop' "
-        "AND seq > (SELECT max(seq) FROM records "
-        "WHERE practice = :practice AND proposal = :proposal AND kind = 'proposal'))",
-        {"practice": practice, "proposal": proposal},
+        "AND seq > (SELECT max(seq) FROM records WHERE practice = :practice AND proposal = :proposal "
+        "AND kind = 'proposal' AND reference = coalesce(:revision, reference)))",
+        {"practice": practice, "proposal": proposal, "revision": revision},
     ).fetchone()
     return bool(found)
+
+
+def standing(connection: sqlite3.Connection, practice: str, proposal: str) -> str | None:
+    """`ProposalFile.standing` as it is now; None where nothing is recorded."""
+    row = connection.execute(
+        "SELECT hash FROM records WHERE practice = ? AND proposal = ? AND kind <> 'observation' "
+        "ORDER BY seq DESC LIMIT 1",
+        (practice, proposal),
+    ).fetchone()
+    return None if row is None else str(row["hash"])
 
 
 def proposal(connection: sqlite3.Connection, practice: str, reference: str) -> ProposalFile | None:

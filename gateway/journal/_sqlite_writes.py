@@ -20,7 +20,7 @@ from gateway.errors import Conflict, InvariantViolation, NotFound
 from gateway.journal import Admission, Append, Appended, Intent
 from gateway.journal._entries import closed
 from gateway.journal._sqlite_reads import intent as intent_of
-from gateway.journal._sqlite_reads import sibling_holder, stop_latched
+from gateway.journal._sqlite_reads import sibling_holder, standing, stop_latched
 
 _SECONDS_PER_MINUTE = 60
 
@@ -95,7 +95,8 @@ def _lost(connection: sqlite3.Connection, entry: Append) -> Appended | None:
 
 def _intent_refused(connection: sqlite3.Connection, entry: Append, intent: Intent) -> Appended | None:
     header = entry.header
-    if stop_latched(connection, str(header.practice), str(header.proposal)):
+    subject = str(header.practice), str(header.proposal)
+    if stop_latched(connection, *subject, header.proposal_digest):
         return Appended(Admission.STOPPED)
     holder = intent_of(connection, intent.attempt_key)
     if holder is not None:
@@ -109,6 +110,8 @@ def _intent_refused(connection: sqlite3.Connection, entry: Append, intent: Inten
     if row is not None:
         executed = row["effect"] == Effect.APPLIED or row["finding"] in (Finding.APPLIED, Finding.HANDLED_BY_HAND)
         return Appended(Admission.EXECUTED if executed else Admission.FROZEN, AttemptId(row["attempt"]))
+    if intent.judged is not None and intent.judged != standing(connection, *subject):
+        return Appended(Admission.MOVED)
     holder = sibling_holder(connection, intent.siblings)
     return None if holder is None else Appended(Admission.RELATED, holder)
 

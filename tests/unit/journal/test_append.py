@@ -134,14 +134,32 @@ async def test_a_sibling_waits_while_the_first_is_in_flight(journal: Journal, te
     assert (await journal.append(tell.intended(second.header(), case=second))).admission is Admission.ADMITTED
 
 
-async def test_a_latched_stop_refuses_the_intent_and_a_new_revision_lifts_it(journal: Journal, tell: Any) -> None:
+async def test_a_latched_stop_refuses_the_intent_and_is_lifted_from_a_new_revision_only(
+    journal: Journal, tell: Any
+) -> None:
     case = await tell.case().recorded(journal)
     await case.say(journal, RecordKind.STOP)
     assert await journal.stopped(case.practice, case.proposal_id)
     assert (await journal.append(tell.intended(case.header(), case=case))).admission is Admission.STOPPED
     await case.recorded(journal, revision=2)
     assert not await journal.stopped(case.practice, case.proposal_id)
-    assert (await journal.append(tell.intended(case.header(), case=case))).admission is Admission.ADMITTED
+    assert await journal.stopped(case.practice, case.proposal_id, case.proposal().proposal_digest)
+    assert (await journal.append(tell.intended(case.header(), case=case))).admission is Admission.STOPPED
+    revised = replace(case.header(), proposal_digest=case.proposal(revision=2).proposal_digest)
+    assert (await journal.append(tell.intended(revised, case=case))).admission is Admission.ADMITTED
+
+
+async def test_an_intent_judged_before_the_latest_statement_is_not_admitted(journal: Journal, tell: Any) -> None:
+    case = await tell.case().recorded(journal)
+    judged = (await journal.proposal(case.practice, case.proposal_id)).standing
+    await case.say(journal, RecordKind.WITHDRAWAL)
+    entry = tell.intended(case.header(), case=case)
+    assert entry.intent is not None
+    stale = replace(entry, intent=replace(entry.intent, judged=judged))
+    assert (await journal.append(stale)).admission is Admission.MOVED
+    now = (await journal.proposal(case.practice, case.proposal_id)).standing
+    fresh = replace(entry, intent=replace(entry.intent, judged=now))
+    assert (await journal.append(fresh)).admission is Admission.ADMITTED
 
 
 async def test_only_the_first_of_two_closing_appends_counts(journal: Journal, tell: Any) -> None:

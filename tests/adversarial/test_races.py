@@ -1,0 +1,178 @@
+"""What other people do while an attempt is on its way, and what two callers do to each other."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from adapters.sandbox.faults import Action, Fault
+from gateway.contracts.failures import Code
+from gateway.contracts.statements import Choice, Verdict
+from gateway.contracts.words import Effect, Severity, State
+from gateway.gateway import Gateway
+from gateway.journal import Append
+from gateway.surfaces.local import OPERATOR
+
+
+async def revise(world: Any, gateway: Gateway, proposal: Any) -> Any:
+    """The next revision of the proposal, recorded."""
+    revision = proposal.model_copy(update={"revision": proposal.revision + 1})
+    await gateway.propose(revision.canonical())
+    return revision
+
+
+async def stop(world: Any, gateway: Gateway, proposal: Any) -> None:
+    operator = world.local.desk.operator
+    await gateway.stop(world.local.surface(OPERATOR).stop(proposal, operator=operator).token)
+
+
+async def withdraw(world: Any, gateway: Gateway, proposal: Any) -> None:
+    operator = world.local.desk.operator
+    await gateway.withdraw(world.local.surface(OPERATOR).withdraw(proposal, operator=operator).token)
+
+
+class TestBetweenJudgementAndIntent:
+    """The gates have passed; the intent is not recorded yet."""
+
+    async def outcome(self, world: Any, act: Any) -> Any:
+        async with world.gateway() as gateway:
+            proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
+            world.before_intent(gateway, lambda: act(gateway, proposal))
+            outcome = await world.rehearsal.commit(gateway, proposal)
+        assert await world.sent() == 0
+        assert outcome.state is State.BLOCKED
+        return outcome
+
+    @pytest.mark.requirement("GATE-15")
+    async def test_a_withdrawal_is_seen(self, world: Any) -> None:
+        outcome = await self.outcome(world, lambda gateway, proposal: withdraw(world, gateway, proposal))
+        assert outcome.code is Code.PROPOSAL_WITHDRAWN
+
+    @pytest.mark.requirement("GATE-21")
+    @pytest.mark.parametrize("verdict", [Verdict.REJECT, Verdict.REQUEST_MODIFICATION])
+    async def test_a_reviewer_who_changes_their_mind_is_heard(self, world: Any, verdict: Verdict) -> None:
+        outcome = await self.outcome(
+            world, lambda gateway, proposal: world.rehearsal.decide(gateway, proposal, verdict=verdict)
+        )
+        assert outcome.code is Code.APPROVAL_SUPERSEDED
+
+    @pytest.mark.requirement("GATE-15")
+    async def test_a_revision_is_seen(self, world: Any) -> None:
+        outcome = await self.outcome(world, lambda gateway, proposal: revise(world, gateway, proposal))
+        assert outcome.code is Code.PROPOSAL_REVISED
+
+    @pytest.mark.requirement("AUTH-10")
+    async def test_a_stop_is_seen_even_if_a_revision_follows_it(self, world: Any) -> None:
+        async def act(gateway: Gateway, proposal: Any) -> None:
+            await stop(world, gateway, proposal)
+            await revise(world, gateway, proposal)
+
+        outcome = await self.outcome(world, act)
+        assert outcome.code in (Code.OPERATOR_STOP, Code.PROPOSAL_REVISED)
+
+    async def test_an_observation_of_an_earlier_attempt_does_not_disturb(self, world: Any) -> None:
+        rehearsal = world.rehearsal
+        async with world.gateway() as gateway:
+            proposal = await rehearsal.propose(gateway, rehearsal.enrol())
+            world.arm(Fault.FORBIDDEN, Action.BOOK)
+            earlier = await rehearsal.commit(gateway, proposal)
+            assert earlier.effect is Effect.REFUSED
+            world.before_intent(gateway, lambda: rehearsal.observe(gateway, proposal, earlier))
+            outcome = await rehearsal.commit(gateway, proposal)
+        assert outcome.state is State.SUCCEEDED
+
+
+@pytest.mark.requirement("STATE-20", "OPS-02")
+async def test_a_stop_between_intent_and_dispatch_is_not_lifted_by_a_revision(world: Any) -> None:
+    async with world.gateway() as gateway:
+        proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
+
+        async def act() -> None:
+            await stop(world, gateway, proposal)
+            await revise(world, gateway, proposal)
+
+        world.after_intent(gateway, act)
+        outcome = await world.rehearsal.commit(gateway, proposal)
+    assert (outcome.state, outcome.code) == (State.CANCELLED, Code.OPERATOR_STOP)
+    assert await world.sent() == 0
+
+
+class TestOneKeyTwoCallers:
+    @pytest.mark.requirement("IDEM-05")
+    async def test_the_slower_caller_waits_for_the_answer_and_is_not_told_that_nothing_happened(
+        self, world: Any
+    ) -> None:
+        """B, with A's own trigger, meets A's hold at its gates: it must not say BLOCKED of A's commit."""
+        rehearsal = world.rehearsal
+        async with world.gateway() as first, world.gateway() as second:
+            proposal = await rehearsal.propose(first, rehearsal.enrol())
+            trigger = rehearsal.trigger(proposal, await rehearsal.decide(first, proposal))
+            looked, intended = asyncio.Event(), asyncio.Event()
+            slow = second.ports.journal
+
+            class Slow:
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(slow, name)
+
+                async def proposal(self, *args: Any) -> Any:
+                    looked.set()
+                    await intended.wait()
+                    return await slow.proposal(*args)
+
+            second.ports.journal = Slow()  # type: ignore[assignment]
+            waiting = asyncio.create_task(second.commit(trigger))
+            await looked.wait()
+            world.arm(Fault.DELAY_AFTER, Action.BOOK, milliseconds=200)
+
+            async def tell() -> None:
+                intended.set()
+
+            world.after_intent(first, tell)
+            done = await first.commit(trigger)
+            answer = await waiting
+        assert (done.state, answer.state, answer.attempt) == (State.SUCCEEDED, State.SUCCEEDED, done.attempt)
+        assert answer.replayed
+        assert await world.sent() == 1
+
+    async def test_two_answers_to_one_pause_the_blocked_one_does_not_speak_for_the_other(self, make_world: Any) -> None:
+        world = await make_world(risk=Severity.HIGH)
+        rehearsal = world.rehearsal
+        async with world.gateway() as gateway:
+            proposal = await rehearsal.propose(gateway, rehearsal.enrol())
+            approval = await rehearsal.decide(gateway, proposal)
+            paused = await gateway.commit(rehearsal.trigger(proposal, approval))
+            tokens = [
+                world.local.surface(OPERATOR)
+                .resume(
+                    proposal,
+                    operator=world.local.desk.operator,
+                    approval=approval,
+                    paused=paused,
+                    choice=choice,
+                )
+                .token
+                for choice in (Choice.PROCEED, Choice.DECLINE)
+            ]
+            watched = world.watch(gateway)
+            declined_at_append, let_go = asyncio.Event(), asyncio.Event()
+
+            async def before(entry: Append) -> None:
+                if entry.outcome is not None and entry.outcome.code is Code.DECISION_DECLINED:
+                    declined_at_append.set()
+                    await let_go.wait()
+
+            async def after(entry: Append) -> None:
+                if entry.intent is not None:
+                    let_go.set()
+
+            watched.before, watched.after = before, after
+            world.arm(Fault.DELAY_AFTER, Action.BOOK, milliseconds=100)
+            declining = asyncio.create_task(gateway.resume(tokens[1]))
+            await declined_at_append.wait()
+            proceeded = await gateway.resume(tokens[0])
+            declined = await declining
+        assert proceeded.state is State.SUCCEEDED
+        assert (declined.state, declined.attempt) == (State.SUCCEEDED, proceeded.attempt)
+        assert await world.sent() == 1
