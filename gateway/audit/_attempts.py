@@ -11,8 +11,8 @@ from gateway.audit.report import Findings, FlawCode, place
 from gateway.contracts.canonical import digest
 from gateway.contracts.chain import EVENT_DOMAIN, GENESIS
 from gateway.contracts.outcome import Outcome
-from gateway.contracts.proposal import Notice
-from gateway.contracts.signals import Event, Signal
+from gateway.contracts.proposal import Notice, Proposal
+from gateway.contracts.signals import Event, ProposalState, Signal
 from gateway.contracts.statements import Finding
 from gateway.contracts.words import TERMINAL, ApprovalUse, Effect, State
 from gateway.ending import outcome_digest
@@ -124,7 +124,7 @@ def _row_agrees(stored: StoredAttempt, events: Sequence[Event], state: State, sa
     if intent is not None and intent.deadline is not None:
         told["deadline"] = intent.deadline.isoformat()
     revision = said.revisions.get(stored.text("proposal_digest") or "")
-    if revision is not None:
+    if revision is not None and not _misnamed(stored, events, revision):
         told |= {"practice": revision.practice, "proposal": revision.proposal_id}
         about = (stored.text("connection"), stored.text("operation"))
         if about not in ((None, None), (revision.connection, revision.operation)):
@@ -135,6 +135,14 @@ def _row_agrees(stored: StoredAttempt, events: Sequence[Event], state: State, sa
         and dispatched == (stored.columns["deadline"] is not None) == (stored.columns["owner"] is not None)
         and (not dispatched or revision is not None)
     )
+
+
+def _misnamed(stored: StoredAttempt, events: Sequence[Event], revision: Proposal) -> bool:
+    """Whether the trigger named one proposal and another's bytes, which an attempt that got no further keeps."""
+    bound = next((event for event in events if event.signal is Signal.PROPOSAL_BOUND), None)
+    unknown = bound is None or bound.proposal_state is ProposalState.UNKNOWN
+    intended = any(event.signal is Signal.INTENT_RECORDED for event in events)
+    return stored.text("proposal") != revision.proposal_id and unknown and not intended
 
 
 def _first(events: Sequence[Event], name: str) -> str | None:
