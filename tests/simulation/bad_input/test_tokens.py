@@ -117,7 +117,9 @@ async def test_a_bad_trigger_token_is_rejected(stage: Any, name: str) -> None:
 
 
 @pytest.mark.requirement("AUTH-01", "POLICY-06")
-@pytest.mark.parametrize(("name", "call"), list(zip(TOKENS, cycle(("stop", "withdraw", "resolve", "decide")), strict=False)))
+@pytest.mark.parametrize(
+    ("name", "call"), list(zip(TOKENS, cycle(("stop", "withdraw", "resolve", "decide")), strict=False))
+)
 async def test_a_bad_statement_token_is_refused(stage: Any, name: str, call: str) -> None:
     forge, names = TOKENS[name]
     good = stage.signed(call, await stage.valid(call))
