@@ -191,12 +191,28 @@ def _radicale() -> Iterator[RadicaleServer]:
     """The server, running; it ends with the context. Raises `ConfigurationError` where there is none."""
     with ExitStack() as stack:
         try:
-            server = stack.enter_context(RadicaleServer())
+            with _undisturbed():
+                server = stack.enter_context(RadicaleServer())
         except PackageNotFoundError:
             raise ConfigurationError("Radicale is not installed: install this package with its extra `demo`") from None
         except RuntimeError as error:
             raise ConfigurationError(str(error)) from None
         yield server
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put Ctrl-C off: between making a process and knowing its handle, nobody could end it."""
+    received: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    if received:
+        raise KeyboardInterrupt
 
 
 @contextmanager
