@@ -58,8 +58,6 @@ async def execute(run: Run, gated: Gated, attempt_key: str) -> Outcome:
 async def _record_intent(run: Run, gated: Gated, attempt_key: str) -> None:
     """The first barrier: GATED to AUDITING in one append, then every sink (STATE-23, I6)."""
     ports, before = run.ports, run.attempt
-    if ports.journal_lost:
-        raise AttemptEnded(End.BLOCKED, Code.AUDIT_UNAVAILABLE)
     deadline = gated.dispatch_by + timedelta(seconds=gated.engagement.connection.limits.commit_seconds)
     run.note(Signal.MUTATION_REQUESTED, operation=gated.proposal.operation)
     run.note(Signal.MUTATION_APPROVED, operation=gated.proposal.operation, approval=run.header.approval)

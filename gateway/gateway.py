@@ -65,8 +65,10 @@ class Gateway:
         try:
             gateway = cls._assemble(configuration, found, journal, clock or SystemClock())
             gateway = replace(gateway, recovered=tuple(await recovery.recover(gateway.ports)))
-            yield gateway
-            await gateway._orchestrator.settle()
+            try:
+                yield gateway
+            finally:  # an interrupted program, too, waits for what it has under way: that is bounded in time
+                await gateway._orchestrator.settle()
         finally:
             await journal.aclose()
 

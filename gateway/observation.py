@@ -48,8 +48,8 @@ async def look(
     effect: Effect | None = None,
     closing_hash: str = UNSETTLED,
 ) -> ObservationRecord:
-    """One look by the attempt's native key. Absence counts only after `settled_at` (dispatch deadline plus
-    the system's settling time), on the record or on a copy made after it; before, it is INDETERMINATE."""
+    """One look by the attempt's native key. Absence counts only after `settled_at`, on the record or on a copy
+    made after it; before, it is INDETERMINATE."""
     seen = await engagement.observe()
     finding = seen.finding
     if finding is ObservationFinding.ABSENT:
@@ -120,9 +120,14 @@ async def observe(run: Run) -> Outcome:
 
 
 def _settled_at(subject: AttemptFile, engagement: Engagement) -> datetime | None:
+    """From when on absence counts: after the last instant at which the write can have left, all that a relay
+    may take to deliver it and the system to show it. That instant is the dispatch deadline or, where a clock
+    was put forward or an adapter held up its process, the attempt's close."""
     if subject.deadline is None:
         return None
-    return subject.deadline + timedelta(seconds=engagement.descriptor.settling_seconds)
+    descriptor = engagement.descriptor
+    left = max(subject.deadline, subject.links[-1].event.at)
+    return left + timedelta(seconds=descriptor.relay_seconds + descriptor.settling_seconds)
 
 
 async def _subject(run: Run) -> tuple[AttemptFile, Proposal]:

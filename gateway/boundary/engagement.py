@@ -9,7 +9,7 @@ Refuses: a commit without readiness proven in this engagement, or without a live
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -196,7 +196,7 @@ class Engagement:
         return Look(
             finding=seen.finding,
             basis=seen.basis,
-            as_of=seen.as_of.astimezone(UTC) if seen.as_of is not None else None,
+            as_of=seen.as_of,
             version=version_digest(seen.version) if seen.version is not None else None,
             requests=session.requests,
         )
@@ -308,8 +308,10 @@ def _sound_receipt(receipt: Receipt) -> Receipt:
 def _sound_observation(seen: Observation) -> Observation:
     _require(type(seen) is Observation and isinstance(seen.finding, ObservationFinding))
     _require(isinstance(seen.basis, Basis) and _is_text(seen.version))
-    _require(seen.as_of is None or seen.as_of.utcoffset() is not None)
-    return seen
+    if seen.as_of is None:
+        return seen
+    _require(type(seen.as_of) is datetime and seen.as_of.utcoffset() is not None)
+    return replace(seen, as_of=seen.as_of.astimezone(UTC))
 
 
 def _require(sound: bool) -> None:
@@ -319,5 +321,6 @@ def _require(sound: bool) -> None:
 
 
 def _is_text(value: str | None) -> bool:
-    """None, or text of bounded length that UTF-8 can carry (no lone surrogates)."""
-    return value is None or (isinstance(value, str) and len(value.encode()) <= MAX_TEXT_BYTES)
+    """None, or text of bounded length that UTF-8 can carry (no lone surrogates). A subclass would run the
+    guest's own code wherever the text is used."""
+    return value is None or (type(value) is str and len(value.encode()) <= MAX_TEXT_BYTES)

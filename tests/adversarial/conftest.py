@@ -72,7 +72,7 @@ class World:
 
     rehearsal: Rehearsal
     server: SandboxServer
-    clock: BentClock = field(default_factory=BentClock)
+    clock: BentClock
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -156,9 +156,10 @@ async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
                 limits=Limits(**options.pop("limits", {"request_seconds": 2, "commit_seconds": 4})),
                 risk=risk,
             )
-            local = LocalPractice.create(root / "practice", [connection], practice=practice, **options)
+            clock = BentClock()
+            local = LocalPractice.create(root / "practice", [connection], practice=practice, clock=clock, **options)
             local.keep_secret("sandbox", TOKEN)
-            return World(Rehearsal.prepare(local, connection), server)
+            return World(Rehearsal.prepare(local, connection), server, clock)
 
         yield make
 
