@@ -93,7 +93,7 @@ def test_nothing_in_the_gateway_sleeps_but_the_injected_clock(sources: Sources) 
             assert not asleep, source.path
 
 
-@pytest.mark.requirement("ARCH-03")
+@pytest.mark.requirement("ARCH-03", "AUTH-11")
 def test_nothing_that_runs_inside_an_attempt_can_start_another(sources: Sources) -> None:
     inside = (
         "gateway/contracts",
