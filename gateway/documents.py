@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from gateway.contracts.base import Model
 from gateway.contracts.canonical import MAX_DOCUMENT_BYTES
@@ -55,8 +55,7 @@ def parse(model: type[M], content: bytes, shown: str) -> M:
     except MalformedInput as error:
         raise DocumentError(f"{shown}: {error}") from None
     except InvalidInput as error:
-        known = _declared(model.model_json_schema())
-        faults = "; ".join(f"{_known_path(path, known)}: {fault}" for path, fault in error.faults)
+        faults = "; ".join(f"{path}: {fault}" for path, fault in error.faults)
         raise DocumentError(f"{shown} is not a valid {model.__name__}: {faults}") from None
 
 
@@ -121,17 +120,6 @@ def _write_new(path: Path, content: bytes) -> None:
     except OSError:
         path.unlink(missing_ok=True)
         raise
-
-
-def _declared(schema: dict[str, Any]) -> frozenset[str]:
-    parts = [schema, *schema.get("$defs", {}).values()]
-    return frozenset(name for part in parts for name in part.get("properties", {}))
-
-
-def _known_path(path: str, known: frozenset[str]) -> str:
-    # The keys of a mapping are content, though pydantic reports them as part of a field's path.
-    parts = path.split(".")
-    return ".".join(part if part in known or part.isdecimal() or part == "document" else "*" for part in parts)
 
 
 def _unopened(shown: str, error: OSError) -> str:

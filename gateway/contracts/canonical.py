@@ -76,15 +76,19 @@ def parse_json(model: type[Parsed], text: str | bytes) -> Parsed:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        raise InvalidInput(model.__name__, fields_at_fault(error)) from None
+        raise InvalidInput(model.__name__, fields_at_fault(model, error)) from None
 
 
-def fields_at_fault(error: ValidationError) -> tuple[tuple[str, str], ...]:
-    """(field, kind of fault) pairs; unknown names may hold data and are not repeated."""
+def fields_at_fault(model: type[Model], error: ValidationError) -> tuple[tuple[str, str], ...]:
+    """(field, kind of fault) pairs. Unknown names, and the keys of a mapping, may hold data: neither is repeated."""
+    schema = model.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    declared = frozenset(name for part in parts for name in part.get("properties", {}))
     faults = []
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         unknown = fault["type"] == "extra_forbidden"
         hidden = 2 if fault["loc"][-1:] == ("[key]",) else int(unknown)
-        path = ".".join(map(str, fault["loc"][: len(fault["loc"]) - hidden]))
-        faults.append((path or "document", fault["type"]))
+        path = fault["loc"][: len(fault["loc"]) - hidden]
+        shown = ".".join(str(part) if isinstance(part, int) or part in declared else "*" for part in path)
+        faults.append((shown or "document", fault["type"]))
     return tuple(faults[:20])

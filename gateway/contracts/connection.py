@@ -78,7 +78,7 @@ class Connection(Model):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         address = urlsplit(self.base_url)
-        if address.scheme not in ("http", "https") or not address.hostname or address.username:
+        if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
             raise ValueError("base_url must be http(s)://host[:port]/path without credentials")
         port = address.port or (443 if address.scheme == "https" else 80)
         if f"{address.hostname}:{port}" not in self.hosts:
