@@ -42,11 +42,11 @@ MALFORMED: dict[str, tuple[Callable[[dict[str, Any], str], bytes | str], str]] =
     "infinity": (lambda good, canary: json.dumps({**good, "revision": float("-inf")}), "Infinity"),
     "a number of 5000 digits": (lambda good, canary: b'{"revision":' + b"7" * 5000 + b"}", "bounds"),
     "a member twice": (
-        lambda good, canary: json.dumps(good)[:-1] + ',"patient":"%s"}' % canary,
+        lambda good, canary: f'{json.dumps(good)[:-1]},"patient":"{canary}"}}',
         "appears twice",
     ),
     "a member twice, escaped": (
-        lambda good, canary: json.dumps(good)[:-1] + ',"p\\u0061tient":"%s"}' % canary,
+        lambda good, canary: f'{json.dumps(good)[:-1]},"p\\u0061tient":"{canary}"}}',
         "appears twice",
     ),
     "too deep": (lambda good, canary: b'{"a":' * 300 + b"1" + b"}" * 300, "nested deeper"),

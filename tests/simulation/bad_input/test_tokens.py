@@ -69,7 +69,7 @@ def _other_payload(stage: Any, call: str, token: str) -> str:
 TOKENS: dict[str, tuple[Forge, str]] = {
     "nothing": (lambda stage, call, token: "", "compact JWS"),
     "words": (lambda stage, call, token: f"book {stage.canary} at nine", "compact JWS"),
-    "JSON": (lambda stage, call, token: '{"name":"%s"}' % stage.canary, "compact JWS"),
+    "JSON": (lambda stage, call, token: f'{{"name":"{stage.canary}"}}', "compact JWS"),
     "two parts": (lambda stage, call, token: token.rpartition(".")[0], "compact JWS"),
     "four parts": (lambda stage, call, token: f"{token}.{stage.canary}", "compact JWS"),
     "no signature": (lambda stage, call, token: token.rpartition(".")[0] + ".", "compact JWS"),

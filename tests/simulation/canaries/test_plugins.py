@@ -46,7 +46,9 @@ ERRORS: dict[str, Any] = {
     "a plain exception": RuntimeError,
     "notes and a cause": _noted,
     "a validation error": _invalid,
-    "a transport error": lambda text: httpx.ConnectError(text, request=httpx.Request("GET", "http://x.example/" + text)),
+    "a transport error": lambda text: httpx.ConnectError(
+        text, request=httpx.Request("GET", "http://x.example/" + text)
+    ),
     "one of the gateway's own": UsageError,
     "an unprintable exception": UnprintableError,
     "a group": lambda text: ExceptionGroup(text, [ValueError(text)]),

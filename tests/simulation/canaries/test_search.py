@@ -33,14 +33,15 @@ def test_a_canary_is_found_in_every_spelling(aviary: Any, spelling: str) -> None
     assert aviary.search([("there", b"nothing of the sort, 2031-03-03T09:00:00Z")]) == []
 
 
-def test_a_canary_is_found_in_a_file_and_in_its_name_unless_it_is_admitted_there(aviary: Any, search_tree: Any, tmp_path: Path) -> None:
+def test_a_canary_is_found_in_a_file_and_in_its_name_unless_it_is_admitted_there(
+    aviary: Any, search_tree: Any, tmp_path: Path
+) -> None:
     word = aviary.plant("a setting", admitted=("connections/",))
     (tmp_path / "connections").mkdir()
     (tmp_path / "connections" / "one.json").write_text(word)
     assert search_tree(tmp_path) == []
     (tmp_path / word).write_text(word)
     assert {leak.where for leak in search_tree(tmp_path)} == {word, f"name of {word}"}
-
 
 
 @pytest.mark.parametrize("where", ["rows", "log", "stdout", "said", "audit.jsonl", "raised"])

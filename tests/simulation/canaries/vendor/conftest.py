@@ -171,7 +171,7 @@ async def make_clinic(make_site: Callable[..., Any], vendor: Vendor, aviary: Any
             "base_url": vendor.url,
             "hosts": (vendor.url.removeprefix("http://"),),
             "limits": limits,
-            "settings": {**connection.settings, "note": note},
+            "settings": {"note": note},
         }
         site.rehearsal.connection = connection.model_copy(update=changed)
         site.local.connect(site.rehearsal.connection)

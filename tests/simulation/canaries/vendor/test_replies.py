@@ -59,8 +59,10 @@ WRITES: dict[str, tuple[Say, State, Code, Effect]] = {
     "unauthorised": (lambda v: v.problem(401, "unauthorised"), State.ERROR, Code.CREDENTIALS_REJECTED, Effect.REFUSED),
     "throttled": (lambda v: v.problem(429, "throttled"), State.ERROR, Code.EXTERNAL_THROTTLED, Effect.REFUSED),
     "invalid, and echoes what was sent": (
-        lambda vendor: lambda asked, usual: vendor.document(
-            422, type="urn:sandbox-problem:invalid", detail=asked[3].decode(), headers=repr(asked[2])
+        lambda vendor: (
+            lambda asked, usual: vendor.document(
+                422, type="urn:sandbox-problem:invalid", detail=asked[3].decode(), headers=repr(asked[2])
+            )
         ),
         State.ERROR,
         Code.EXTERNAL_INVALID,
@@ -193,8 +195,10 @@ LOOKS: dict[str, tuple[Say | None, ObservationFinding]] = {
     "present": (None, ObservationFinding.PRESENT),
     "absent": (lambda v: v.document(200, items=[]), ObservationFinding.INDETERMINATE),
     "different": (
-        lambda vendor: lambda asked, usual: vendor.document(
-            200, items=[{**vendor.appointment, "location": vendor.aviary.plant("another place")}]
+        lambda vendor: (
+            lambda asked, usual: vendor.document(
+                200, items=[{**vendor.appointment, "location": vendor.aviary.plant("another place")}]
+            )
         ),
         ObservationFinding.DIFFERENT,
     ),
