@@ -24,7 +24,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from gateway.contracts.base import Model, Slug
 from gateway.contracts.canonical import digest, load_json
-from gateway.contracts.references import PracticeId
+from gateway.contracts.references import PersonId, PracticeId
 from gateway.contracts.statements import Statement
 from gateway.errors import ConfigurationError, MalformedInput, SignatureRefused
 
@@ -62,12 +62,14 @@ class PublicJwk(Model):
 
 
 class TrustedKey(Model):
-    """A public key, the practice it speaks for, and the statement types that it may sign."""
+    """A public key, the practice it speaks for, and the statement types that it may sign. With `person` it is
+    that person's own and speaks for nobody else; without, it is a surface's that authenticates several (AUTH-06)."""
 
     kid: Slug
     jwk: PublicJwk
     types: Annotated[tuple[StatementType, ...], Field(min_length=1, max_length=16)]
     practice: PracticeId
+    person: PersonId | None = None
 
 
 class TrustedKeys(Model):
@@ -130,6 +132,8 @@ class Keyring:
             raise MalformedInput("the signed payload is not canonical JSON (RFC 8785)")
         if statement.practice != entry.trusted.practice:
             raise SignatureRefused("the statement is not of the signing key's practice")
+        if entry.trusted.person is not None and statement.person not in (None, entry.trusted.person):
+            raise SignatureRefused("the statement speaks for another person than the signing key's own")
         if practice is not None and statement.practice != practice:
             raise SignatureRefused("the statement is of another practice")
         return Verified(statement, token, header["kid"], digest(SIGNATURE_DOMAIN, token.encode()))

@@ -51,7 +51,9 @@ def meant(address: Address) -> Address:
 def reachable(address: Address, network: Network) -> bool:
     """Whether a connection on `network` may reach this non-loopback address."""
     address = meant(address)
-    if address in _METADATA or address.is_multicast:
+    if address in _METADATA or address.is_multicast or address.is_reserved:
+        return False
+    if isinstance(address, IPv6Address) and address.is_site_local:  # deprecated (RFC 3879), yet never a public system
         return False
     if address.is_global:
         return True
@@ -69,7 +71,10 @@ async def resolve(host: str, port: int, network: Network, admits: Admits) -> tup
     except (OSError, ValueError):
         raise NameUnresolvedError from None
     for address in addresses:
-        allowed = admits(str(address), port) if meant(address).is_loopback else reachable(address, network)
+        if meant(address).is_loopback:
+            allowed = admits(str(address), port)
+        else:  # whoever admits `localhost` has admitted this machine and no other (RFC 6761 §6.3)
+            allowed = host != "localhost" and reachable(address, network)
         if not allowed:
             raise AddressForbiddenError
     if not addresses:

@@ -35,7 +35,7 @@ _OURS: Final = frozenset(
         *("content-length", "accept-encoding", "cache-control", "pragma"),
     }
 )
-_BODILESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+BODILESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _BODILESS: Final = frozenset({204, 304})
 _STALE_WARNING: Final = re.compile(r"(?:^|,)\s*11[0-3]\b")
 _CACHE_HIT: Final = re.compile(r"\bhit\b", re.IGNORECASE)
@@ -116,7 +116,7 @@ def own_headers(place: Destination, method: str, body: bytes, *, credential: str
     headers = [("Host", host), ("Accept-Encoding", "identity"), ("Cache-Control", "no-cache, no-store")]
     if mutating:
         headers.append(("Connection", "close"))
-    if body or method not in _BODILESS_METHODS:
+    if method not in BODILESS_METHODS:
         headers.append(("Content-Length", str(len(body))))
     if credential is not None:
         headers.append(("Authorization", credential))

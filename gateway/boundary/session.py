@@ -151,6 +151,8 @@ class Session(httpx.AsyncBaseTransport):
         method, url = request.method, request.url  # reading the body runs the adapter's code, which may change them
         place, headers, mutation = self._admit(request)
         body = await self._body(request)
+        if body and method in rules.BODILESS_METHODS:  # whoever expects none reads it as the next request
+            self._refuse(Code.ADAPTER_FAULT)
         headers += rules.own_headers(place, method, body, credential=self._credential, mutating=mutation is not None)
         outgoing = httpcore.Request(
             method,

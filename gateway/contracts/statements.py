@@ -36,6 +36,11 @@ class Statement(Model):
     practice: PracticeId
     issued_at: Instant
 
+    @property
+    def person(self) -> PersonId | None:
+        """Whose word it is; None where it is an office's rather than a person's."""
+        return None
+
 
 class Verdict(StrEnum):
     APPROVE = "approve"
@@ -92,6 +97,10 @@ class Decision(Statement):
     authentication: Authentication
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8)] = ()
     expires_at: Instant
+
+    @property
+    def person(self) -> PersonId:
+        return self.reviewer
 
 
 class TriggerKind(StrEnum):
@@ -150,6 +159,10 @@ class Trigger(Statement):
             raise ValueError("a commit names the approval it relies on")
         return self
 
+    @property
+    def person(self) -> PersonId:
+        return self.operator
+
 
 class Stop(Statement):
     """Latch a stop on a proposal (C-18, OPS-02)."""
@@ -160,6 +173,10 @@ class Stop(Statement):
     proposal_id: ProposalId
     operator: PersonId
 
+    @property
+    def person(self) -> PersonId:
+        return self.operator
+
 
 class Withdrawal(Statement):
     """The proposal no longer stands (GATE-15)."""
@@ -169,6 +186,10 @@ class Withdrawal(Statement):
     statement_id: StatementId
     proposal_id: ProposalId
     operator: PersonId
+
+    @property
+    def person(self) -> PersonId:
+        return self.operator
 
 
 class Finding(StrEnum):
@@ -188,3 +209,7 @@ class Resolution(Statement):
     finding: Finding
     observation: ObservationId | None = None
     resolver: PersonId
+
+    @property
+    def person(self) -> PersonId:
+        return self.resolver

@@ -308,6 +308,8 @@ def reserve(
     """Take the requests from this minute, or say when the next one begins."""
     minute = int(now.timestamp()) // _SECONDS_PER_MINUTE
     row = connection.execute("SELECT minute, requests FROM budgets WHERE connection = ?", (name,)).fetchone()
+    if row is not None and row["minute"] == minute + 1:
+        minute += 1  # the next one has begun for somebody else since `now`: a late-comer counts towards it
     used = row["requests"] if row is not None and row["minute"] == minute else 0
     if used + requests > per_minute:
         return datetime.fromtimestamp((minute + 1) * _SECONDS_PER_MINUTE, UTC)
