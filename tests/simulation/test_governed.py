@@ -10,7 +10,7 @@ import pytest
 from adapters.sandbox.adapter import SandboxAdapter
 from adapters.sandbox.faults import Action, Fault
 from gateway import config, documents, home
-from gateway.contracts.adapter import Readiness, Request
+from gateway.contracts.adapter import Authorized, Readiness, Receipt, Request
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.references import DecisionId
 from gateway.contracts.signals import Event, Signal
@@ -188,6 +188,48 @@ async def test_an_adapter_is_asked_in_the_gateways_words_alone(world: Any) -> No
         assert type(getattr(request, name)).__module__.startswith("gateway.contracts.")
     assert request.particulars.patient == proposal.patient
     assert request.operation is proposal.operation
+
+
+class RetryingAdapter(SandboxAdapter):
+    """Sends its write again when the reply is not to its liking."""
+
+    async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        try:
+            return await super().commit(authorized, write)
+        except httpx.TransportError:
+            return await super().commit(authorized, write)
+
+
+class EagerAdapter(SandboxAdapter):
+    """Writes while it is only asked whether it could."""
+
+    async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
+        await super().commit(Authorized(request=request), read)
+        return Readiness.proven()
+
+
+class TestForbiddenWrites:
+    """Whatever an adapter attempts beyond its one request ends the attempt and does not leave (I12)."""
+
+    async def outcome(self, world: Any, adapter: SandboxAdapter) -> Any:
+        async with world.gateway() as gateway:
+            gateway.ports.boundary._adapters = {"sandbox": adapter}
+            return await world.rehearsal.commit(
+                gateway, await world.rehearsal.propose(gateway, world.rehearsal.enrol())
+            )
+
+    @pytest.mark.requirement("ABORT-06", "FAIL-20", "FAIL-26", "CARD-02")
+    async def test_a_hidden_retry_ends_the_attempt_unknown_after_one_request(self, world: Any) -> None:
+        world.arm(Fault.DROP_AFTER, Action.BOOK)
+        outcome = await self.outcome(world, RetryingAdapter())
+        assert (outcome.state, outcome.code, outcome.effect) == (State.ERROR, Code.ADAPTER_FAULT, Effect.UNKNOWN)
+        assert await world.sent() == 1
+
+    @pytest.mark.requirement("ABORT-03", "CARD-03", "MUT-02")
+    async def test_a_write_outside_the_commit_blocks_and_does_not_leave(self, world: Any) -> None:
+        outcome = await self.outcome(world, EagerAdapter())
+        assert (outcome.state, outcome.code, outcome.effect) == (State.BLOCKED, Code.ADAPTER_FAULT, None)
+        assert await world.sent() == 0
 
 
 @pytest.mark.requirement("FAIL-23", "FAIL-22")
