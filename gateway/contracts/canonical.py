@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import StringConstraints, ValidationError
+from pydantic import BaseModel, StringConstraints, ValidationError
 
 from gateway.errors import InvalidInput, MalformedInput
-
-if TYPE_CHECKING:
-    from gateway.contracts.base import Model
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 MAX_DEPTH = 16
@@ -24,7 +21,7 @@ MAX_DEPTH = 16
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 as 64 lower-case hexadecimal digits."""
 
-Parsed = TypeVar("Parsed", bound="Model")
+Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 def digest(domain: str, content: bytes) -> str:
