@@ -22,7 +22,7 @@ OUTCOME_DOMAIN = "outcome/v1"
 def conclude(attempt: Attempt, end: End, code: Code, at: datetime, **facts: Any) -> tuple[Attempt, Outcome]:
     """Take the end's edge and, where it is terminal, record AttemptCompleted (FLOW-04, AUDIT-16).
 
-    `facts` are further fields of `Outcome`. The outcome carries the closing hash, which the digest in
+    `facts` are further fields of `Outcome`; the transition names its decision signal (AUDIT-30). The outcome carries the closing hash, which the digest in
     AttemptCompleted therefore leaves out.
     """
     if end not in FAILURES[code].ends:
@@ -39,7 +39,7 @@ def conclude(attempt: Attempt, end: End, code: Code, at: datetime, **facts: Any)
         approval=row.approval,
         **facts,
     )
-    attempt = attempt.to(row.state, at, code=code)
+    attempt = attempt.to(row.state, at, code=code, decision_signal=outcome.signal)
     if not attempt.terminal:
         return attempt, outcome
     attempt = attempt.record(
