@@ -1,5 +1,5 @@
 """Proposal (F-01 §4.4): it exists with the bytes that the trigger names, is a patient's request, and is
-not expired, withdrawn, revised, executed or frozen; and the patient was told (GATE-13 to GATE-17, GATE-30).
+not expired, stopped, withdrawn, revised, executed or frozen; and the patient was told (GATE-13 to GATE-17, GATE-30).
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ def judge_record(case: Case) -> Code | None:
         return Code.PROPOSAL_REVISED if earlier else Code.PROPOSAL_UNKNOWN
     if file.held_by is not None:
         return Code.PROPOSAL_EXECUTED if file.executed else Code.PROPOSAL_FROZEN
+    if file.stopped:
+        return Code.OPERATOR_STOP
     if file.withdrawn:
         return Code.PROPOSAL_WITHDRAWN
     if not case.current(proposal.created_at, proposal.expires_at):

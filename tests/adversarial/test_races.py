@@ -176,3 +176,23 @@ class TestOneKeyTwoCallers:
         assert proceeded.state is State.SUCCEEDED
         assert (declined.state, declined.attempt) == (State.SUCCEEDED, proceeded.attempt)
         assert await world.sent() == 1
+
+
+class TestUnderAStop:
+    @pytest.mark.requirement("AUTH-10")
+    @pytest.mark.parametrize("risk", [Severity.LOW, Severity.HIGH])
+    async def test_nothing_is_asked_paused_or_found_passable(self, make_world: Any, risk: Severity) -> None:
+        """A stop answers at once: no evidence, no request to the system, no pause that waits for an answer."""
+        world = await make_world(risk=risk)
+        rehearsal, operator = world.rehearsal, world.local.desk.operator
+        async with world.gateway() as gateway:
+            proposal = await rehearsal.propose(gateway, rehearsal.enrol())
+            approval = await rehearsal.decide(gateway, proposal)
+            await stop(world, gateway, proposal)
+            gateway.ports.boundary._credentials = ()  # whoever goes to the system fails differently
+            check = world.local.surface(OPERATOR).check(proposal, operator=operator, approval=approval)
+            outcomes = [
+                await gateway.check(check.token),
+                await gateway.commit(rehearsal.trigger(proposal, approval)),
+            ]
+        assert [(each.state, each.code) for each in outcomes] == [(State.BLOCKED, Code.OPERATOR_STOP)] * 2

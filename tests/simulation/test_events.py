@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -265,8 +266,16 @@ class TestNotCommitted:
     async def test_a_mutation_denied_at_the_intent_is_recorded_by_name_and_code(self, world: Any) -> None:
         async with world.gateway() as gateway:
             proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
-            operator = world.local.desk.operator
-            await gateway.stop(world.local.surface(OPERATOR).stop(proposal, operator=operator).token)
+            operator, asked = world.local.desk.operator, gateway.ports.gatekeeper.evidence
+
+            async def stop_meanwhile(question: Any) -> Any:
+                await gateway.stop(world.local.surface(OPERATOR).stop(proposal, operator=operator).token)
+                return await asked.consent(question)
+
+            late = SimpleNamespace(
+                identity=asked.identity, tenant=asked.tenant, notice=asked.notice, consent=stop_meanwhile
+            )
+            object.__setattr__(gateway.ports.gatekeeper, "evidence", late)
             outcome = await world.rehearsal.commit(gateway, proposal)
             events = [link.event for link in (await gateway.attempt(outcome.attempt)).links]
         denied = only(events, Signal.MUTATION_DENIED)
