@@ -76,7 +76,7 @@ def parse_json(model: type[Parsed], text: str | bytes) -> Parsed:
         raise InvalidInput(model.__name__, fields_at_fault(model, error)) from None
 
 
-def fields_at_fault(model: type[Model], error: ValidationError) -> tuple[tuple[str, str], ...]:
+def fields_at_fault(model: type[BaseModel], error: ValidationError) -> tuple[tuple[str, str], ...]:
     """(field, kind of fault) pairs. Unknown names, and the keys of a mapping, may hold data: neither is repeated."""
     schema = model.model_json_schema()
     parts = [schema, *schema.get("$defs", {}).values()]
