@@ -27,6 +27,7 @@ async def recover(ports: Ports) -> list[Outcome]:
         attempt, now = orphan.resumable(), ports.clock.now()
         attempt = attempt.record(Signal.EFFECT_RECORDED, now, effect=Effect.UNKNOWN, code=Code.OWNER_DIED)
         attempt, _ = await ports.sinks.accept(attempt, attempt.pending)
+        now = ports.clock.now()
         attempt = attempt.record(Signal.AUDIT_ACCEPTED, now, sink=JOURNAL)
         attempt, outcome = conclude(attempt, End.UNKNOWN, Code.OWNER_DIED, now, notice_outstanding=True)
         entry = Append(attempt=attempt, header=orphan.header, outcome=outcome, hold=ENDS[End.UNKNOWN].hold)
