@@ -95,7 +95,9 @@ def test_the_transition_names_the_decision_signal(end: End) -> None:
     assert all(link.event.decision_signal is None for link in without.pending)
 
 
-@pytest.mark.requirement("STATE-31", "NORETRY-01", "NORETRY-02", "NORETRY-03", "NORETRY-04", "NORETRY-06")
+@pytest.mark.requirement(
+    "STATE-31", "NORETRY-01", "NORETRY-02", "NORETRY-03", "NORETRY-04", "NORETRY-05", "NORETRY-06", "NORETRY-07"
+)
 @pytest.mark.parametrize(("code", "end"), [(code, end) for code, end in KNOWN if end is not End.PAUSED])
 def test_a_finished_attempt_goes_nowhere_again(code: Code, end: End) -> None:
     after, _ = conclude(attempt_before(end), end, code, NOW)

@@ -129,7 +129,7 @@ INVALID: dict[str, tuple[Callable[[dict[str, Any], str], bytes | str], str]] = {
 }
 
 
-@pytest.mark.requirement("GATE-17", "CTX-02", "PHI-05", "TRIG-09", "TRIG-10")
+@pytest.mark.requirement("GATE-17", "CTX-02", "PHI-05", "ABORT-04", "TRIG-09", "TRIG-10")
 @pytest.mark.parametrize("name", INVALID)
 async def test_a_document_of_other_content_is_refused_by_field(stage: Any, name: str) -> None:
     spoil, names = INVALID[name]

@@ -64,7 +64,9 @@ def _answer() -> dict[str, str]:
     return {"attempt": AttemptId.random(), "signal": SignalId.random(), "choice": "proceed"}
 
 
-@pytest.mark.requirement("TRIG-01", "TRIG-03", "TRIG-05", "TRIG-06", "TRIG-07", "TRIG-09", "TRIG-10", "POLICY-06")
+@pytest.mark.requirement(
+    "ABORT-02", "TRIG-01", "TRIG-03", "TRIG-05", "TRIG-06", "TRIG-07", "TRIG-09", "TRIG-10", "POLICY-06"
+)
 @pytest.mark.parametrize("name", TRIGGERS)
 async def test_a_trigger_that_may_not_start_this_is_refused(stage: Any, name: str) -> None:
     call, change, code, names = TRIGGERS[name]
@@ -202,7 +204,7 @@ MOMENTS: dict[str, tuple[str, Callable[[Any], Awaitable[str]], Code, str]] = {
 }
 
 
-@pytest.mark.requirement("ABORT-02", "POLICY-06", "TRIG-07")
+@pytest.mark.requirement("POLICY-06", "TRIG-07")
 @pytest.mark.parametrize("name", MOMENTS)
 async def test_a_trigger_about_the_wrong_attempt_is_refused(stage: Any, name: str) -> None:
     call, build, code, names = MOMENTS[name]

@@ -108,7 +108,7 @@ TOKENS: dict[str, tuple[Forge, str]] = {
 }
 
 
-@pytest.mark.requirement("TRIG-02", "POLICY-06", "FAIL-01", "NORETRY-06")
+@pytest.mark.requirement("TRIG-02", "POLICY-06", "FAIL-01")
 @pytest.mark.parametrize("name", TOKENS)
 async def test_a_bad_trigger_token_is_rejected(stage: Any, name: str) -> None:
     forge, _ = TOKENS[name]
@@ -156,7 +156,7 @@ CONTENTS: dict[str, tuple[Callable[[dict[str, Any], str], Any], str, str]] = {
 """(payload, what InvalidInput names, what MalformedInput names)."""
 
 
-@pytest.mark.requirement("TRIG-05", "TRIG-09", "TRIG-10", "POLICY-06", "CTX-02")
+@pytest.mark.requirement("TRIG-05", "TRIG-09", "TRIG-10", "POLICY-06", "CTX-02", "ABORT-02")
 @pytest.mark.parametrize("name", CONTENTS)
 async def test_a_signed_trigger_of_other_content_is_rejected(stage: Any, name: str) -> None:
     change, _, _ = CONTENTS[name]

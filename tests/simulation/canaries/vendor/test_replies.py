@@ -139,7 +139,7 @@ WRITES: dict[str, tuple[Say, State, Code, Effect]] = {
 }
 
 
-@pytest.mark.requirement("ADAPT-04", "ADAPT-02", "AUDIT-25", "AUDIT-28", "PHI-01", "PHI-02", "ABORT-04")
+@pytest.mark.requirement("ADAPT-04", "ADAPT-02", "AUDIT-25", "AUDIT-28", "PHI-01", "PHI-02")
 @pytest.mark.parametrize("said", WRITES)
 async def test_nothing_of_a_reply_to_the_commit_stays(clinic: Any, vendor: Any, said: str) -> None:
     say, state, code, effect = WRITES[said]
