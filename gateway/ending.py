@@ -22,8 +22,8 @@ OUTCOME_DOMAIN = "outcome/v1"
 def conclude(attempt: Attempt, end: End, code: Code, at: datetime, **facts: Any) -> tuple[Attempt, Outcome]:
     """Take the end's edge and, where it is terminal, record AttemptCompleted (FLOW-04, AUDIT-16).
 
-    `facts` are further fields of `Outcome`; the transition names its decision signal (AUDIT-30). The outcome carries the closing hash, which the digest in
-    AttemptCompleted therefore leaves out.
+    `facts` are further fields of `Outcome`; the transition names its decision signal (AUDIT-30). The outcome
+    carries the closing hash, which the digest in AttemptCompleted therefore leaves out.
     """
     if end not in FAILURES[code].ends:
         raise InvariantViolation(f"{code} cannot end as {end}")

@@ -193,7 +193,11 @@ async def resolve(ports: Ports, token: str) -> Outcome:
 async def _require_absence(ports: Ports, subject: AttemptFile, resolution: Resolution) -> None:
     header = subject.header
     assert header.practice is not None and header.proposal is not None and header.connection is not None
-    if ports.boundary.describe(header.connection).observation is Basis.NONE:
+    try:
+        descriptor = ports.boundary.describe(header.connection)
+    except Refusal:
+        raise Conflict("connection: no longer sealed here; seal it again before resolving its attempts") from None
+    if descriptor.observation is Basis.NONE:
         return
     file = await ports.journal.proposal(header.practice, header.proposal)
     for record in file.records if file else ():

@@ -63,22 +63,29 @@ class Boundary:
         self._sibling_digest = sibling_digest
         self._bounds = bounds
         self._tls = tls or ssl.create_default_context()
+        self._descriptors = {name: self._claimed(connection) for name, connection in connections.items()}
         _silence()
 
     def describe(self, connection_id: ConnectionId) -> Descriptor:
-        """What the adapter claims, asked and validated afresh; raises `Refusal` with CONNECTION_UNKNOWN or
-        ADAPTER_FAULT."""
+        """What the adapter claimed for this connection when the gateway opened: one answer for reservation,
+        engagement and observation alike (CARD-14). Raises `Refusal`: CONNECTION_UNKNOWN, ADAPTER_FAULT."""
         connection = self._connections.get(connection_id)
-        adapter = self._adapters.get(connection.adapter) if connection is not None else None
-        if connection is None or adapter is None:
+        if connection is None or connection.adapter not in self._adapters:
             raise Refusal(Code.CONNECTION_UNKNOWN)
+        descriptor = self._descriptors[connection_id]
+        if descriptor is None:
+            raise Refusal(Code.ADAPTER_FAULT)
+        return descriptor
+
+    def _claimed(self, connection: Connection) -> Descriptor | None:
+        """The adapter's own words, validated; None where there are none that hold."""
         try:
-            claimed = adapter.describe(connection)
+            claimed = self._adapters[connection.adapter].describe(connection)
             if type(claimed) is Descriptor:
                 return Descriptor.model_validate_json(claimed.model_dump_json())
         except BaseException:  # noqa: BLE001, S110 — a guest's SystemExit must not end the gateway
             pass
-        raise Refusal(Code.ADAPTER_FAULT)
+        return None
 
     async def engage(self, proposal: Proposal) -> Engagement:
         """Everything that an attempt needs of the external side, resolved afresh and checked against what

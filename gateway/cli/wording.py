@@ -91,6 +91,8 @@ def headline(outcome: Outcome) -> Headline:
 
 
 def _unresolved(outcome: Outcome) -> str:
+    if outcome.attempt is None:
+        return f"This call did nothing, and what earlier ones did cannot be told: {FAILURES[outcome.code].meaning}."
     if outcome.effect is Effect.APPLIED:
         return f"Applied, but unfinished: {FAILURES[outcome.code].meaning}."
     if outcome.effect is Effect.UNKNOWN:

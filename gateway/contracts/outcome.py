@@ -134,6 +134,10 @@ class Outcome(Model):
 
     @property
     def standing(self) -> Standing:
+        """Of the matter, not of the call: where the journal could not be read, an earlier call with this key
+        may have been carried out."""
+        if self.attempt is None and not self.recorded:
+            return Standing.UNRESOLVED
         return standing(self.state, self.effect, self.resolution)
 
     @property

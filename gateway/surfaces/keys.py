@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from gateway.contracts.base import Model, Slug
 from gateway.contracts.canonical import MAX_DOCUMENT_BYTES
-from gateway.contracts.references import PracticeId
+from gateway.contracts.references import PersonId, PracticeId
 from gateway.errors import ConfigurationError, UsageError
 from gateway.signatures import Coordinate, PublicJwk, TrustedKey
 
@@ -96,11 +96,13 @@ class LocalKey:
             raise ConfigurationError(f"{path.name}: not an Ed25519 or P-256 private key with a kid") from None
         return cls(jwk.kid, "Ed25519" if jwk.kty == "OKP" else "ES256", key)
 
-    def public(self, types: Sequence[str], practice: PracticeId) -> TrustedKey:
-        """What a practice puts into `keys.json` to trust this key for those statement types."""
+    def public(self, types: Sequence[str], practice: PracticeId, person: PersonId | None = None) -> TrustedKey:
+        """What a practice puts into `keys.json` to trust this key for those statement types; with `person`,
+        as that person's own."""
         jwk = self.key.as_dict(private=False)
         members = {name: jwk[name] for name in _members(jwk) if name != "d"}
-        return TrustedKey(kid=self.kid, jwk=PublicJwk.model_validate(members), types=tuple(types), practice=practice)
+        jwk_public = PublicJwk.model_validate(members)
+        return TrustedKey(kid=self.kid, jwk=jwk_public, types=tuple(types), practice=practice, person=person)
 
 
 def _members(jwk: Mapping[str, object]) -> list[str]:

@@ -77,9 +77,12 @@ class LocalPractice:
         environment: Environment = Environment.SANDBOX,
         sinks: Sequence[PluginUse] = (),
         bounds: Bounds | None = None,
+        personal: bool = True,
         clock: Clock | None = None,
     ) -> Self:
-        """Make the four directories; raises `ConfigurationError` where there is something already."""
+        """Make the four directories. `personal` keys speak for the desk's reviewer and operator alone; others
+        are a shared surface's, which authenticates its people by itself. Raises `ConfigurationError` where
+        there is something already."""
         practice = practice or PracticeId.random()
         desk = Desk(practice=practice, reviewer=PersonId.random(), operator=PersonId.random())
         local = cls(root.absolute(), desk, clock or SystemClock())
@@ -104,7 +107,10 @@ class LocalPractice:
             policies=home.selections(policy),
             bounds=bounds or Bounds(),
         )
-        trusted = TrustedKeys(keys=tuple(keys[name].public(types, practice) for name, types in MAY_SIGN.items()))
+        owners = {REVIEWER: desk.reviewer, OPERATOR: desk.operator} if personal else {}
+        trusted = TrustedKeys(
+            keys=tuple(keys[name].public(types, practice, owners.get(name)) for name, types in MAY_SIGN.items())
+        )
         home.initialise(local.home, settings, connections, trusted)
         for connection in connections:
             local.registry.enrol_connection(connection.connection_id)

@@ -114,7 +114,11 @@ class World:
 
     def adopt(self, gateway: Gateway, adapter: Any) -> None:
         """Let the boundary use this adapter for the world's one connection."""
-        gateway.ports.boundary._adapters = {"sandbox": adapter}
+        boundary = gateway.ports.boundary
+        boundary._adapters = {"sandbox": adapter}
+        boundary._descriptors = {
+            name: boundary._claimed(connection) for name, connection in boundary._connections.items()
+        }
 
     def arm(self, fault: Fault, action: Action, **details: Any) -> None:
         self.server.faults.arm(Switch(fault=fault, action=action, **details))

@@ -80,6 +80,7 @@ async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
                 limits=limits,
                 risk=risk,
             )
+            options.setdefault("personal", False)  # one surface that many sign at, as tests of the gates need
             local = LocalPractice.create(root / "practice", [connection], practice=practice, **options)
             local.keep_secret("sandbox", TOKEN)
             return World(Rehearsal.prepare(local, connection), server)

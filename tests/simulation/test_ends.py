@@ -24,6 +24,7 @@ from gateway.contracts.statements import (
     Verdict,
 )
 from gateway.contracts.words import ApprovalUse, Effect, Next, ObservationFinding, Severity, Standing, State
+from gateway.errors import SignatureRefused
 from gateway.gateway import Gateway
 from gateway.surfaces.local import OPERATOR, REVIEWER
 from gateway.surfaces.sign import sign
@@ -199,6 +200,16 @@ class TestGates:
             outcome = await self.attempt(world, gateway, reviewer=PersonId.random())
         assert ended(outcome) == blocked(Code.REVIEWER_UNKNOWN, Next.NEW_APPROVAL)
         assert await world.sent() == 0
+
+    @pytest.mark.requirement("AUTH-06", "GATE-20")
+    async def test_a_personal_key_cannot_decide_in_another_persons_name(self, make_world: Any) -> None:
+        world = await make_world(personal=True)
+        async with world.gateway() as gateway:
+            proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
+            with pytest.raises(SignatureRefused, match="another person"):
+                await world.rehearsal.decide(gateway, proposal, reviewer=world.local.desk.operator)
+            own = await world.rehearsal.commit(gateway, proposal)
+        assert own.state is State.SUCCEEDED
 
     @pytest.mark.requirement("GATE-05")
     async def test_a_reviewer_who_may_not_approve_blocks(self, world: Any) -> None:

@@ -24,7 +24,7 @@ from gateway.contracts.adapter import Authorized, Receipt
 from gateway.contracts.evidence import ConsentEvidence, Question
 from gateway.contracts.failures import Code
 from gateway.contracts.signals import Event, Signal
-from gateway.contracts.words import ApprovalUse, Effect, Next, State
+from gateway.contracts.words import ApprovalUse, Effect, Next, Standing, State
 from gateway.errors import JournalFailed, JournalUnavailable
 from gateway.gateway import Gateway
 from gateway.hookspecs import hookimpl
@@ -249,6 +249,7 @@ class TestJournal:
         assert of(outcome) == (State.ERROR, Code.OUTCOME_UNRECORDED, Effect.UNKNOWN, ApprovalUse.SPENT)
         assert not outcome.recorded
         assert of(refused)[:2] == (State.BLOCKED, Code.AUDIT_UNAVAILABLE)
+        assert refused.standing is Standing.UNRESOLVED
         assert await world.sent() == 1
         async with world.gateway() as gateway:
             recovered = await gateway.attempt(outcome.attempt)
