@@ -175,6 +175,36 @@ class NotingAdapter(SandboxAdapter):
         return await super().readiness(request, read)
 
 
+class TestAfterADenial:
+    @pytest.mark.requirement("STATE-38", "FAIL-03")
+    async def test_nothing_follows_a_denial_by_policy(self, make_world: Any) -> None:
+        world = await make_world(policy="two-person")
+        async with world.gateway() as gateway:
+            proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
+            surface, reviewer = world.local.surface(REVIEWER), world.local.desk.reviewer
+            review = surface.review(proposal, reviewer=reviewer, verdict=Verdict.APPROVE, commit=True)
+            await gateway.decide(review.decision.token)
+            assert review.trigger is not None
+            outcome = await gateway.commit(review.trigger.token)
+            seen = await events(gateway, outcome)
+        assert (outcome.state, outcome.code) == (State.REJECTED, Code.TWO_PERSONS_REQUIRED)
+        assert not any(event.step for event in seen)
+        assert await world.sent() == 0
+
+    @pytest.mark.requirement("STATE-39")
+    async def test_nothing_follows_a_block(self, world: Any) -> None:
+        async with world.gateway() as gateway:
+            proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
+            operator = world.local.desk.operator
+            await gateway.stop(world.local.surface(OPERATOR).stop(proposal, operator=operator).token)
+            outcome = await world.rehearsal.commit(gateway, proposal)
+            seen = await events(gateway, outcome)
+        assert (outcome.state, outcome.code) == (State.BLOCKED, Code.OPERATOR_STOP)
+        assert seen[-1].signal is Signal.ATTEMPT_COMPLETED
+        assert not any(event.step for event in seen)
+        assert await world.sent() == 0
+
+
 @pytest.mark.requirement("ADAPT-01")
 async def test_an_adapter_is_asked_in_the_gateways_words_alone(world: Any) -> None:
     adapter = NotingAdapter()
