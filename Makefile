@@ -8,7 +8,7 @@ BREAKS ?=
 THRESHOLD ?= 95
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check requirements breaks crash bench lock clean
+.PHONY: help demo test pytest lint format types imports check requirements breaks docs crash bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalo
 
 breaks: $(VENV)/dev.stamp ## replay the recorded one-line breaks; each must be noticed (BREAKS="STATE-03 …")
 	$(BIN)/python -m conformance.catalogue.breaks $(BREAKS)
+
+docs: $(VENV)/dev.stamp ## make the tables of failures and audit events again from the code
+	$(BIN)/python -m conformance.reference
 
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
 	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py

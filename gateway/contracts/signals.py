@@ -90,7 +90,7 @@ class ProposalState(StrEnum):
 
 class Event(Model):
     """One audit event. `seq` counts from 1 within the attempt; which detail fields are set is the
-    signal's business and tabled in docs/F-05."""
+    signal's business and tabled in docs/audit-events.md."""
 
     seq: Annotated[int, Field(ge=1)]
     at: Instant
