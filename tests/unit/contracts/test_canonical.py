@@ -17,7 +17,7 @@ from gateway.contracts.canonical import MAX_DEPTH, MAX_DOCUMENT_BYTES, digest, l
 from gateway.contracts.proposal import Proposal
 from gateway.errors import InvalidInput, MalformedInput
 
-CANARY = "Erika Mustermann"
+CANARY = "Given Family"
 
 
 class Noted(Model):
