@@ -70,10 +70,8 @@ class Signal(StrEnum):
 class Step(StrEnum):
     """Bounded step identifiers (AUDIT-08)."""
 
-    READINESS = "readiness"
     COMMIT = "commit"
     OBSERVE = "observe"
-    BIND = "bind"
 
 
 class ProposalState(StrEnum):
