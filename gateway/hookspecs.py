@@ -84,12 +84,12 @@ class AuditSink(Protocol):
 
 
 @hookspec
-def gateway_adapters() -> Mapping[str, Adapter]:  # type: ignore[empty-body]
+def gateway_adapters() -> Mapping[str, Adapter]:  # type: ignore[empty-body]  # a specification
     """Adapters by name. Called once, when the gateway opens; raising stops the start."""
 
 
 @hookspec
-def gateway_evidence_sources(  # type: ignore[empty-body]
+def gateway_evidence_sources(  # type: ignore[empty-body]  # a specification
     name: str, options: Mapping[str, str], home: Path
 ) -> Mapping[str, EvidenceSource]:
     """Evidence sources by name. Called once, when the gateway opens.
@@ -100,21 +100,21 @@ def gateway_evidence_sources(  # type: ignore[empty-body]
 
 
 @hookspec
-def gateway_reference_resolvers(  # type: ignore[empty-body]
+def gateway_reference_resolvers(  # type: ignore[empty-body]  # a specification
     name: str, options: Mapping[str, str], home: Path
 ) -> Mapping[str, ReferenceResolver]:
     """Reference resolvers by name. Called once, when the gateway opens."""
 
 
 @hookspec
-def gateway_credential_sources(  # type: ignore[empty-body]
+def gateway_credential_sources(  # type: ignore[empty-body]  # a specification
     name: str, options: Mapping[str, str], home: Path
 ) -> Mapping[str, CredentialSource]:
     """Credential sources by name. Called once, when the gateway opens."""
 
 
 @hookspec
-def gateway_audit_sinks(  # type: ignore[empty-body]
+def gateway_audit_sinks(  # type: ignore[empty-body]  # a specification
     name: str, options: Mapping[str, str], home: Path
 ) -> Mapping[str, AuditSink]:
     """Audit sinks by name. Called once, when the gateway opens."""

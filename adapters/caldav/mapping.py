@@ -132,15 +132,15 @@ def changed_event(stored: str, request: Request, written_at: datetime) -> bytes:
     for line in _lines(stored):
         in_event = line.component == ("VCALENDAR", "VEVENT")
         if in_event and line.name == "END":
-            lines.extend(Contentline(f"{name}:{value}") for name, value in changes.items())  # type: ignore[no-untyped-call]
+            lines.extend(Contentline(f"{name}:{value}") for name, value in changes.items())  # type: ignore[no-untyped-call]  # icalendar has no types
         if not (in_event and line.name in dropped):
             lines.append(line.text)
-    return bytes(lines.to_ical())  # type: ignore[no-untyped-call]
+    return bytes(lines.to_ical())  # type: ignore[no-untyped-call]  # icalendar has no types
 
 
 def _split(text: str) -> Iterator[tuple[str, Mapping[str, object], str, Contentline]]:
     try:
-        for line in Contentlines.from_ical(text):  # type: ignore[no-untyped-call]
+        for line in Contentlines.from_ical(text):  # type: ignore[no-untyped-call]  # icalendar has no types
             if line:
                 name, parameters, value = line.parts()
                 yield name.upper(), parameters, value, line

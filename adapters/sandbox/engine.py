@@ -295,7 +295,7 @@ class Engine:
 
     def _select(self, condition: str, *values: str) -> Iterator[Appointment]:
         # `condition` is one of this module's own literals; values are always bound.
-        rows = self._database.execute(f"SELECT * FROM appointments {condition}", values)  # noqa: S608
+        rows = self._database.execute(f"SELECT * FROM appointments {condition}", values)  # noqa: S608 — conditions are this module's own
         for identifier, version, status, patient, participants, location, service, reason, start, end in rows:
             writes = self._database.execute(
                 "SELECT key FROM writes WHERE appointment = ? ORDER BY version", (identifier,)

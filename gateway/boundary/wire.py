@@ -82,13 +82,13 @@ class Wire(httpcore.AsyncNetworkStream):
         self._stream = stream
         self._wiring = wiring
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 — httpcore's signature
         self._wiring.admit()
         if buffer:
             self._wiring.writes += 1  # before the socket: a crash in between errs towards UNKNOWN
         await self._stream.write(buffer)
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 — httpcore's signature
         received = await self._stream.read(max_bytes)
         self._wiring.hung_up = not received
         return received
@@ -97,7 +97,7 @@ class Wire(httpcore.AsyncNetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,  # noqa: ASYNC109 — httpcore's signature
     ) -> httpcore.AsyncNetworkStream:
         self._wiring.admit()
         return Wire(await self._stream.start_tls(ssl_context, server_hostname), self._wiring)

@@ -110,7 +110,7 @@ def attempts(
             "(SELECT 1 FROM records r WHERE r.attempt = attempts.attempt AND r.kind = 'resolution')"
         )
     rows = connection.execute(
-        f"SELECT * FROM attempts WHERE {' AND '.join(conditions)} ORDER BY position DESC LIMIT :limit",  # noqa: S608
+        f"SELECT * FROM attempts WHERE {' AND '.join(conditions)} ORDER BY position DESC LIMIT :limit",  # noqa: S608 — conditions are this function's own
         {"proposal": proposal, "limit": limit},
     ).fetchall()
     return _files(connection, rows)

@@ -87,7 +87,7 @@ class World:
     def watch(self, gateway: Gateway) -> WatchedJournal:
         """Put the orchestrator's journal under watch."""
         watched = WatchedJournal(gateway.ports.journal)
-        gateway.ports.journal = watched  # type: ignore[assignment]
+        gateway.ports.journal = watched  # type: ignore[assignment]  # a stand-in
         return watched
 
     def before_intent(self, gateway: Gateway, act: Callable[[], Awaitable[Any]]) -> None:

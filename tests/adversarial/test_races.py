@@ -121,7 +121,7 @@ class TestOneKeyTwoCallers:
                     await intended.wait()
                     return await slow.proposal(*args)
 
-            second.ports.journal = Slow()  # type: ignore[assignment]
+            second.ports.journal = Slow()  # type: ignore[assignment]  # a stand-in
             waiting = asyncio.create_task(second.commit(trigger))
             await looked.wait()
             world.arm(Fault.DELAY_AFTER, Action.BOOK, milliseconds=200)

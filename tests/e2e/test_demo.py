@@ -278,7 +278,7 @@ class TestWhenSomethingIsNotAsItShouldBe:
         right = Facts(state=State.SUCCEEDED, code="COMMITTED", standing=Standing.CONFIRMED, mutating_requests=1)
         step = Step(name="book", title="", expected=right, seen=right, attempt=None, told="")
         performance = Performance.prepare(tmp_path, Page(None))
-        performance.audit = object()  # type: ignore[assignment]
+        performance.audit = object()  # type: ignore[assignment]  # any trial will do
         performance.steps = [step] * len(STEPS)
         assert performance.ok
         performance.checks = [Check(name="wire", title="", expected="4", seen="5")]

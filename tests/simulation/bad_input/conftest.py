@@ -89,7 +89,7 @@ class Stage:
                 finding=Finding.APPLIED,
                 resolver=desk.operator,
             )
-            return signed.statement.plain()  # type: ignore[no-any-return]
+            return signed.statement.plain()  # type: ignore[no-any-return]  # the world is Any
         proposal, approval = await self.approved()
         signed = {
             "commit": lambda: operator.commit(proposal, operator=desk.operator, approval=approval),
@@ -100,7 +100,7 @@ class Stage:
                 self.local.surface(REVIEWER).review(proposal, reviewer=desk.reviewer, verdict=Verdict.APPROVE).decision
             ),
         }[call]()
-        return signed.statement.plain()  # type: ignore[no-any-return]
+        return signed.statement.plain()  # type: ignore[no-any-return]  # the world is Any
 
     def signed(self, call: str, payload: Any, *, by: str = "", **header: Any) -> str:
         """A token over any payload, truly signed by a trusted key; `header` changes members, None drops one."""

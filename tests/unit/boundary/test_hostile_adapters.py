@@ -387,11 +387,11 @@ async def test_any_exception_elsewhere_is_bounded(practice: Any, error: type[Bas
         "applied",
         Readiness.proven(),
         Effect.APPLIED,
-        Receipt(claim="applied", code=Code.COMMITTED),  # type: ignore[arg-type]
-        Receipt(claim=Claim.APPLIED, code="COMMITTED"),  # type: ignore[arg-type]
+        Receipt(claim="applied", code=Code.COMMITTED),  # type: ignore[arg-type]  # wrong on purpose
+        Receipt(claim=Claim.APPLIED, code="COMMITTED"),  # type: ignore[arg-type]  # wrong on purpose
         Receipt.applied(version="\ud800"),
         Receipt.applied(identifier="x" * 5000),
-        Receipt.applied(identifier=b"x"),  # type: ignore[arg-type]
+        Receipt.applied(identifier=b"x"),  # type: ignore[arg-type]  # wrong on purpose
         object.__new__(Receipt),
     ],
 )
@@ -413,7 +413,7 @@ async def test_a_receipt_that_is_none_is_not_believed(practice: Any, peer: Any, 
         True,
         Receipt.applied(),
         object.__new__(Readiness),
-        Readiness(available=True, credentials=True, authorised=True, target=True),  # type: ignore[arg-type]
+        Readiness(available=True, credentials=True, authorised=True, target=True),  # type: ignore[arg-type]  # wrong on purpose
     ],
 )
 async def test_a_readiness_that_is_none_is_not_believed(practice: Any, value: Any) -> None:

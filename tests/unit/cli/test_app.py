@@ -15,7 +15,7 @@ from gateway.cli.app import _without_values, build
 def names(*found: EntryPoint) -> dict[str, set[str]]:
     """Commands by group; those at the top under the empty name."""
     top = typer.main.get_command(build(found))
-    commands = top.commands  # type: ignore[attr-defined]
+    commands = top.commands  # type: ignore[attr-defined]  # a group, by construction
     groups = {name: set(each.commands) for name, each in commands.items() if hasattr(each, "commands")}
     return {"": set(commands), **groups}
 
