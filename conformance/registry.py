@@ -17,7 +17,6 @@ from typing import Final
 
 from conformance.faults import Point
 from gateway.contracts.adapter import Basis, Descriptor, Exclusivity, Idempotency
-from gateway.contracts.connection import Connection, Scheme
 from gateway.contracts.proposal import Operation
 
 CONTRACT_VERSION: Final = 1
@@ -54,7 +53,7 @@ class Need(StrEnum):
     CREDENTIAL = "credential"
 
 
-_DECLARED: Final[Mapping[Need, Callable[[Descriptor, Connection], bool]]] = MappingProxyType(
+_DECLARED: Final[Mapping[Need, Callable[[Descriptor, bool], bool]]] = MappingProxyType(
     {
         Need.BOOK: lambda claims, _: Operation.BOOK in claims.operations,
         Need.RESCHEDULE: lambda claims, _: Operation.RESCHEDULE in claims.operations,
@@ -67,7 +66,7 @@ _DECLARED: Final[Mapping[Need, Callable[[Descriptor, Connection], bool]]] = Mapp
         Need.SHARED_SLOTS: lambda claims, _: claims.exclusivity is not Exclusivity.ENFORCED,
         Need.OBSERVATION: lambda claims, _: claims.observation is not Basis.NONE,
         Need.NO_OBSERVATION: lambda claims, _: claims.observation is Basis.NONE,
-        Need.CREDENTIAL: lambda _, connection: connection.credential.scheme is not Scheme.NONE,
+        Need.CREDENTIAL: lambda _, credential: credential,
     }
 )
 
@@ -78,7 +77,8 @@ class Requirement:
 
     `writes`, `slots` and `looks` are upper bounds of what one run of it costs: mutating requests at the peer,
     slots of the pool, and observations that wait for the settling time. `reads_only` requirements send no write.
-    `at_most_once` ones can never be a known failure.
+    `at_most_once` ones can never be a known failure. `stands_in`: a core one that may run on a twin, where the
+    sandbox has no credential that reads without writing.
     """
 
     id: str
@@ -90,6 +90,7 @@ class Requirement:
     slots: int = 1
     looks: int = 0
     at_most_once: bool = False
+    stands_in: bool = False
     since: int = 1
 
     @property
@@ -101,12 +102,18 @@ class Requirement:
         return self.writes == 0
 
     @property
+    def admits_twin(self) -> bool:
+        """Whether evidence from a twin counts."""
+        return self.stands_in or self.tier is Tier.EXHAUSTIVE
+
+    @property
     def advisory(self) -> bool:
         return self.since > CONTRACT_VERSION
 
-    def missing(self, claims: Descriptor, connection: Connection) -> tuple[Need, ...]:
-        """The needs that are not declared; any makes the requirement not applicable."""
-        return tuple(need for need in self.needs if not _DECLARED[need](claims, connection))
+    def missing(self, claims: Descriptor, *, credential: bool) -> tuple[Need, ...]:
+        """The needs that are not declared; any makes the requirement not applicable. `credential`: whether the
+        connection has one at all."""
+        return tuple(need for need in self.needs if not _DECLARED[need](claims, credential))
 
 
 _NEED: Final = MappingProxyType(
@@ -175,6 +182,7 @@ def _readiness() -> Iterator[Requirement]:
         id="ready.forbidden",
         statement="A credential that may read but not write refutes readiness: EXTERNAL_FORBIDDEN.",
         rows=("GATE-26", "ADAPT-03"),
+        stands_in=True,
         needs=(Need.BOOK, Need.CREDENTIAL),
     )
     yield Requirement(
@@ -296,6 +304,7 @@ def _refusals() -> Iterator[Requirement]:
         id="refused.forbidden",
         statement="A right to write that ends between readiness and commit: REFUSED, EXTERNAL_FORBIDDEN, nothing made.",
         rows=("FAIL-15", "ADAPT-03"),
+        stands_in=True,
         needs=(Need.BOOK, Need.CREDENTIAL),
         writes=1,
         looks=1,

@@ -28,6 +28,7 @@ class Point(StrEnum):
     GARBAGE_BODY = "garbage-body"  # … its body replaced by noise of the same length, status and headers kept
     OVERSIZED = "oversized"  # … replaced by one without end
     DUPLICATE = "duplicate"  # … passed on twice
+    REDELIVERED = "redelivered"  # the request is forwarded a second time; the second reply is passed on
     # injected answers: nothing is forwarded
     UNAVAILABLE = "unavailable"  # 503
     THROTTLED = "throttled"  # 429 with Retry-After
