@@ -110,7 +110,7 @@ class AttemptRecord(Model):
 
 
 class Result(Model):
-    """One requirement, once; `peer` says on which system. `reason` says what was expected and what was found, in the suite's words.
+    """One requirement, once; `peer` says on which system. `reason`: what was expected, what was found.
 
     `effects` is what the observer counted at the slot in question, where it was asked, and `expected_effects` what
     should stand there.
