@@ -59,10 +59,11 @@ def make_request(
     operation: Operation = Operation.BOOK,
     *,
     start: datetime = START,
+    minutes: int = 30,
     vendor: Mapping[str, str] = VENDOR,
     target: Target | None = None,
 ) -> Request:
-    """A resolved request for half an hour from `start` (UTC); `vendor` is shaped like `VENDOR`.
+    """A resolved request for `minutes` from `start` (UTC); `vendor` is shaped like `VENDOR`.
     `Authorized(request=…, prepared=…)` and `Query(request=…)` make an adapter's other two arguments."""
     connection = make_connection(where) if isinstance(where, str) else where
     particulars = Particulars(
@@ -71,7 +72,7 @@ def make_request(
         location=references.LocationId.random(),
         service=references.ServiceId.random(),
         start=start,
-        end=start + timedelta(minutes=30),
+        end=start + timedelta(minutes=minutes),
         zone=connection.zone,
         target=target,
     )
@@ -114,10 +115,16 @@ class AdapterHarness:
     """
 
     def __init__(
-        self, adapter: Adapter, where: str | Request, *, secret: str = "", proposal: Proposal | None = None
+        self,
+        adapter: Adapter,
+        where: str | Request,
+        *,
+        secret: str = "",
+        proposal: Proposal | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         request = make_request(where) if isinstance(where, str) else where
-        self._adapter, self._secret = adapter, secret
+        self._adapter, self._secret, self._bounds = adapter, secret, bounds or Bounds()
         self._proposal = proposal or make_proposal(request)
         key = native_key(self._proposal.practice, self._proposal.proposal_digest, request.operation)
         self.request = replace(request, key=key)
@@ -134,7 +141,7 @@ class AdapterHarness:
             clock=SystemClock(),
             admits=lambda host, port: host in ("127.0.0.1", "localhost", "::1"),
             sibling_digest=lambda *parts: digest("testing/v1", "|".join(parts).encode()),
-            bounds=Bounds(),
+            bounds=self._bounds,
         )
         self._engagement = await boundary.engage(self._proposal)
         return self
@@ -152,7 +159,7 @@ class AdapterHarness:
             tuple(Verdict(gate) for gate in GateName),
             allowed=True,
             proposal_digest=self._proposal.proposal_digest,
-            expires=SystemClock().monotonic() + Bounds().authorization_seconds,
+            expires=SystemClock().monotonic() + self._bounds.authorization_seconds,
         )
         return await self._engaged.commit(authorization)
 
@@ -165,22 +172,33 @@ class AdapterHarness:
         """Requests that the boundary let through so far. What arrived, only the system itself can say."""
         return self._engaged.requests
 
-    def again(self) -> AdapterHarness:
-        """A new attempt at the very same proposal, hence with the same native key."""
-        return AdapterHarness(self._adapter, self.request, secret=self._secret, proposal=self._proposal)
+    def use_secret(self, secret: str) -> None:
+        """From the next phase on every credential resolves to this."""
+        self._secret = secret
 
-    def following(self, operation: Operation, start: datetime | None = None) -> AdapterHarness:
+    def again(self, adapter: Adapter | None = None) -> AdapterHarness:
+        """A new attempt at the very same proposal, hence with the same native key."""
+        return self._next(self.request, adapter, self._proposal)
+
+    def following(
+        self, operation: Operation, start: datetime | None = None, adapter: Adapter | None = None
+    ) -> AdapterHarness:
         """An attempt to reschedule (to `start`) or cancel what this one wrote under a version."""
         if self.binding is None or self.binding.version is None:
             raise InvariantViolation("nothing with a version came home: commit first")
         booked, start = self.binding.appointment, start or self.request.particulars.start
         target = Target(appointment=booked, version=version_digest(self.binding.version))
-        moved = {"start": start, "end": start + timedelta(minutes=30), "target": target}
-        particulars = self.request.particulars.model_copy(update=moved)
+        particulars = self.request.particulars
+        moved = {"start": start, "end": start + (particulars.end - particulars.start), "target": target}
+        particulars = particulars.model_copy(update=moved)
         bound = {} if self.binding.identifier is None else {str(booked): self.binding.identifier}
         identifiers = Identifiers({**self.request.identifiers, **bound})
         request = replace(self.request, operation=operation, particulars=particulars, identifiers=identifiers)
-        return AdapterHarness(self._adapter, request, secret=self._secret)
+        return self._next(request, adapter)
+
+    def _next(self, request: Request, adapter: Adapter | None, proposal: Proposal | None = None) -> AdapterHarness:
+        adapter = adapter or self._adapter
+        return AdapterHarness(adapter, request, secret=self._secret, proposal=proposal, bounds=self._bounds)
 
     # The practice's side, which the boundary calls: a resolver and a credential source.
 

@@ -1,0 +1,103 @@
+"""The adapter under test, with a record of what it tried, said and raised.
+
+Owns: what the boundary does not pass on: requests that were tried and refused, exceptions and their texts, answers
+outside the contract. Changes nothing of an answer. Two things it can change of a question, because some checks need
+them: the native key of a request, and the operations that the descriptor declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TypeVar
+
+import httpx
+
+from conformance.overhearing import as_guest
+from gateway.contracts.adapter import Adapter, Authorized, Descriptor, Observation, Query, Readiness, Receipt, Request
+from gateway.contracts.connection import Connection
+from gateway.contracts.proposal import Operation
+from gateway.contracts.references import AppointmentId
+
+Answer = TypeVar("Answer")
+
+
+class Phase(StrEnum):
+    READINESS = "readiness"
+    COMMIT = "commit"
+    OBSERVE = "observe"
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of one phase. `tried` are (method, path) of every request that the adapter asked for."""
+
+    phase: Phase
+    tried: list[tuple[str, str]] = field(default_factory=list)
+    raised: BaseException | None = field(default=None, repr=False)
+    sound: bool = True
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """Everything that the exception could show to whoever prints it."""
+        error: BaseException | None = self.raised
+        for _ in range(10):
+            if error is None:
+                return
+            yield str(error)
+            yield from (repr(argument) for argument in error.args)
+            yield from getattr(error, "__notes__", ())
+            error = error.__cause__ or error.__context__
+
+
+class Witness:
+    """Wraps the adapter for one attempt. `key` and `operations` replace what the attempt would use."""
+
+    def __init__(
+        self, adapter: Adapter, *, key: AppointmentId | None = None, operations: Sequence[Operation] | None = None
+    ) -> None:
+        self.calls: list[Call] = []
+        self._adapter = adapter
+        self._key = key
+        self._operations = operations
+
+    def describe(self, connection: Connection) -> Descriptor:
+        claimed = self._adapter.describe(connection)
+        if self._operations is None:
+            return claimed
+        return claimed.model_copy(update={"operations": tuple(self._operations)})
+
+    async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
+        asked = self._keyed(request)
+        return await self._called(Phase.READINESS, read, Readiness, lambda: self._adapter.readiness(asked, read))
+
+    async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        asked = replace(authorized, request=self._keyed(authorized.request))
+        return await self._called(Phase.COMMIT, write, Receipt, lambda: self._adapter.commit(asked, write))
+
+    async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
+        asked = replace(query, request=self._keyed(query.request))
+        return await self._called(Phase.OBSERVE, read, Observation, lambda: self._adapter.observe(asked, read))
+
+    async def _called(
+        self, phase: Phase, client: httpx.AsyncClient, kind: type[Answer], work: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        call = Call(phase)
+        self.calls.append(call)
+
+        async def note(request: httpx.Request) -> None:
+            call.tried.append((request.method, request.url.path))
+
+        client.event_hooks = {"request": [note], "response": []}
+        try:
+            with as_guest():
+                answer = await work()
+        except BaseException as error:
+            call.raised = error
+            raise
+        call.sound = type(answer) is kind
+        return answer
+
+    def _keyed(self, request: Request) -> Request:
+        return request if self._key is None else replace(request, key=self._key)
