@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.sandbox.engine import Engine
 from adapters.sandbox.faults import Switch, Switchboard
 from adapters.sandbox.replies import appointment_body, document, problem
-from adapters.sandbox.wire import Reply, Request
 from gateway.contracts.base import Instant, Model
 from gateway.errors import UsageError
+from gateway.testing.engine import Engine
+from gateway.testing.wire import Reply, Request
 
 PREFIX = "/_control/"
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from adapters.sandbox.wire import Delivery, Reply
 from gateway.contracts.base import Model
+from gateway.testing.wire import Delivery, Reply
 
 
 class Action(StrEnum):

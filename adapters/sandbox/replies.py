@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.sandbox.engine import Appointment
-from adapters.sandbox.wire import Reply
+from gateway.testing.engine import Appointment
+from gateway.testing.wire import Reply
 
 PROBLEM_PREFIX = "urn:sandbox-problem:"
 

@@ -29,12 +29,12 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from adapters.sandbox.control import PREFIX, Control
-from adapters.sandbox.engine import Booking, Engine, RejectedError, Written
 from adapters.sandbox.faults import Action, Fault, Switch, Switchboard, distort
 from adapters.sandbox.replies import appointment_body, appointment_document, document, problem
-from adapters.sandbox.wire import Delivery, Reply, Request, listen
 from gateway.contracts.base import Instant, Model, Slug
 from gateway.errors import UsageError
+from gateway.testing.engine import Booking, Engine, RejectedError, Written
+from gateway.testing.wire import Delivery, Reply, Request, listen
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEY = re.compile(r"[!-~]{1,255}")

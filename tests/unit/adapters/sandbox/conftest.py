@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adapters.sandbox.engine import Booking
 from adapters.sandbox.server import SandboxServer
 from gateway.contracts.adapter import Request, native_key, version_digest
 from gateway.contracts.connection import Connection, CredentialUse, Scheme
@@ -24,6 +23,7 @@ from gateway.contracts.references import (
     PracticeId,
     ServiceId,
 )
+from gateway.testing.engine import Booking
 
 TOKEN = "full-access"
 OBSERVER = "may-only-read"

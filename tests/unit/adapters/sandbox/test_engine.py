@@ -11,7 +11,7 @@ from threading import Barrier
 
 import pytest
 
-from adapters.sandbox.engine import Appointment, Booking, Engine, RejectedError, Rejection, Status
+from gateway.testing.engine import Appointment, Booking, Engine, RejectedError, Rejection, Status
 
 WORKERS = 8
 

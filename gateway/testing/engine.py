@@ -1,4 +1,4 @@
-"""A scheduling engine over one SQLite file: the sandbox's memory, without any wire format.
+"""A scheduling engine over one SQLite file: the memory of the embedded sandbox and of twins, without a wire format.
 
 Owns: appointments, their versions, who is occupied when, which key wrote what, and the tally of mutating
 requests that an independent observer counts.
@@ -6,6 +6,8 @@ Refuses (`RejectedError`): a slot in which any participant is already occupied, 
 else, a version that is not current, an appointment that is not there or no longer booked.
 Invariants: one write is one immediate transaction; a key writes at most once, for ever; two booked
 appointments never share a participant at overlapping times; an appointment's versions count 1, 2, 3 without gaps.
+Vendors are laxer: an engine opened with `exclusive=False` lets appointments overlap, and one with
+`unique_keys=False` lets one key write many times.
 
 One engine belongs to one thread. Several engines, threads and processes may share the file.
 """
@@ -47,15 +49,16 @@ CREATE TABLE IF NOT EXISTS occupied (
     start_at TEXT NOT NULL,
     end_at TEXT NOT NULL,
     appointment TEXT NOT NULL REFERENCES appointments,
-    PRIMARY KEY (participant, start_at)
+    PRIMARY KEY (participant, start_at, appointment)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS writes (
-    key TEXT PRIMARY KEY,
+    key TEXT,
     content TEXT NOT NULL,
     appointment TEXT NOT NULL REFERENCES appointments,
     version INTEGER NOT NULL,
-    UNIQUE (appointment, version)
+    PRIMARY KEY (appointment, version)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS writes_by_key ON writes (key);
 CREATE TABLE IF NOT EXISTS requests (
     number INTEGER PRIMARY KEY,
     method TEXT NOT NULL,
@@ -105,7 +108,7 @@ class Booking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appointment:
-    """One appointment as it stands. `keys` are those of all its writes, oldest first."""
+    """One appointment as it stands. `keys` are those that its writes had, oldest first."""
 
     id: str
     version: int
@@ -133,20 +136,24 @@ class Received:
 
 
 class Engine:
-    """See the module's docstring. Every write names the native key under which it can be found."""
+    """See the module's docstring. A write may name the native key under which it can be found."""
 
-    def __init__(self, database: sqlite3.Connection, clock: Clock) -> None:
+    def __init__(
+        self, database: sqlite3.Connection, clock: Clock, *, exclusive: bool = True, unique_keys: bool = True
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._exclusive = exclusive
+        self._unique_keys = unique_keys
 
     @classmethod
-    def open(cls, path: Path, clock: Clock | None = None) -> Self:
+    def open(cls, path: Path, clock: Clock | None = None, *, exclusive: bool = True, unique_keys: bool = True) -> Self:
         """Open, or make, the database file; the caller closes."""
         database = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None)
         for pragma in _PRAGMAS:
             database.execute(pragma)
         database.executescript(_SCHEMA)
-        return cls(database, clock or SystemClock())
+        return cls(database, clock or SystemClock(), exclusive=exclusive, unique_keys=unique_keys)
 
     def close(self) -> None:
         self._database.close()
@@ -157,7 +164,7 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def book(self, key: str, booking: Booking) -> Written:
+    def book(self, key: str | None, booking: Booking) -> Written:
         """Make an appointment; raises `RejectedError` INVALID, KEY_REUSED or SLOT_TAKEN."""
         content = _content("book", booking)
         with self._transaction():
@@ -167,7 +174,7 @@ class Engine:
             appointment = Appointment(id=self._clock.token(), version=1, status=Status.BOOKED, booking=booking)
             return Written(self._store(key, content, appointment), replayed=False)
 
-    def reschedule(self, key: str, identifier: str, version: str, booking: Booking) -> Written:
+    def reschedule(self, key: str | None, identifier: str, version: str, booking: Booking) -> Written:
         """Replace a booked appointment's particulars, the patient excepted; raises `RejectedError`."""
         content = _content("reschedule", booking, identifier)
         with self._transaction():
@@ -180,7 +187,7 @@ class Engine:
             moved = replace(current, version=current.version + 1, booking=booking)
             return Written(self._store(key, content, moved), replayed=False)
 
-    def cancel(self, key: str, identifier: str, version: str, reason: str | None) -> Written:
+    def cancel(self, key: str | None, identifier: str, version: str, reason: str | None) -> Written:
         """Mark a booked appointment cancelled and free its participants; raises `RejectedError`."""
         content = json.dumps(["cancel", identifier, reason])
         with self._transaction():
@@ -195,12 +202,28 @@ class Engine:
             )
             return Written(self._store(key, content, cancelled), replayed=False)
 
+    def remove(self, identifier: str) -> bool:
+        """Take an appointment, its keys and its occupancy away for good, as though it had never been booked.
+
+        For an observer that tidies up: no vendor does this, and a late replay of its key would book again.
+        False where it is not there. Requests stay tallied: they did arrive.
+        """
+        with self._transaction():
+            self._database.execute("DELETE FROM occupied WHERE appointment = ?", (identifier,))
+            self._database.execute("DELETE FROM writes WHERE appointment = ?", (identifier,))
+            gone = self._database.execute("DELETE FROM appointments WHERE id = ?", (identifier,))
+        return gone.rowcount == 1
+
     def appointment(self, identifier: str) -> Appointment | None:
         return next(self._select("WHERE id = ?", identifier), None)
 
     def find(self, key: str) -> Appointment | None:
-        """The appointment that a write with this key made or changed, as it stands now."""
-        return next(self._select("WHERE id = (SELECT appointment FROM writes WHERE key = ?)", key), None)
+        """The appointment that a write with this key made or changed, as it stands now; the oldest, of several."""
+        return next(iter(self.search(key)), None)
+
+    def search(self, key: str) -> Sequence[Appointment]:
+        """All that a write with this key made or changed, oldest first; more than one without unique keys only."""
+        return tuple(self._select("WHERE id IN (SELECT appointment FROM writes WHERE key = ?) ORDER BY rowid", key))
 
     def appointments(self) -> Sequence[Appointment]:
         """All, cancelled ones included, oldest first."""
@@ -236,7 +259,9 @@ class Engine:
             self._database.execute("BEGIN IMMEDIATE")
             yield
 
-    def _replay(self, key: str, content: str) -> Appointment | None:
+    def _replay(self, key: str | None, content: str) -> Appointment | None:
+        if key is None or not self._unique_keys:
+            return None
         row = self._database.execute("SELECT content, appointment FROM writes WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
@@ -258,10 +283,11 @@ class Engine:
         unique = len(set(booking.participants)) == len(booking.participants) > 0
         if not unique or booking.end <= booking.start:
             raise RejectedError(Rejection.INVALID)
-        if not self.is_free(booking.participants, booking.start, booking.end, excluding):
+        free = self.is_free(booking.participants, booking.start, booking.end, excluding)
+        if self._exclusive and not free:
             raise RejectedError(Rejection.SLOT_TAKEN)
 
-    def _store(self, key: str, content: str, appointment: Appointment) -> Appointment:
+    def _store(self, key: str | None, content: str, appointment: Appointment) -> Appointment:
         booking = appointment.booking
         start, end = _text(booking.start), _text(booking.end)
         self._database.execute(
@@ -291,14 +317,14 @@ class Engine:
         self._database.execute(
             "INSERT INTO writes VALUES (?, ?, ?, ?)", (key, content, appointment.id, appointment.version)
         )
-        return replace(appointment, keys=(*appointment.keys, key))
+        return replace(appointment, keys=appointment.keys if key is None else (*appointment.keys, key))
 
     def _select(self, condition: str, *values: str) -> Iterator[Appointment]:
         # `condition` is one of this module's own literals; values are always bound.
         rows = self._database.execute(f"SELECT * FROM appointments {condition}", values)  # noqa: S608 — conditions are this module's own
         for identifier, version, status, patient, participants, location, service, reason, start, end in rows:
             writes = self._database.execute(
-                "SELECT key FROM writes WHERE appointment = ? ORDER BY version", (identifier,)
+                "SELECT key FROM writes WHERE appointment = ? AND key IS NOT NULL ORDER BY version", (identifier,)
             )
             yield Appointment(
                 id=identifier,

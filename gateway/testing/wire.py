@@ -81,7 +81,9 @@ async def listen(handler: Handler, port: int = 0) -> AsyncIterator[str]:
             task.cancel()
         await asyncio.gather(*conversations, return_exceptions=True)
         await listener.wait_closed()
-        await asyncio.sleep(0)  # aborted transports report their end in the loop's next turn
+        turn = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(turn.set_result, None)
+        await turn  # aborted transports report their end in the loop's next turn
 
 
 class _Conversation:
