@@ -47,14 +47,14 @@ def _depth(value: Any, level: int = 0) -> int:
     return max((_depth(child, level + 1) for child in children), default=level)
 
 
-def load_json(text: str | bytes) -> Any:
+def load_json(text: str | bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
     """Decode one bounded JSON document; raises `MalformedInput` naming what to fix, never the content."""
     try:
         raw = text.encode() if isinstance(text, str) else text
     except UnicodeEncodeError:
         raise MalformedInput("document is not UTF-8") from None
-    if len(raw) > MAX_DOCUMENT_BYTES:
-        raise MalformedInput(f"document is {len(raw)} bytes; the limit is {MAX_DOCUMENT_BYTES}")
+    if len(raw) > max_bytes:
+        raise MalformedInput(f"document is {len(raw)} bytes; the limit is {max_bytes}")
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except UnicodeDecodeError:
