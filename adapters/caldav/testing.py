@@ -1,7 +1,9 @@
-"""A real Radicale on loopback, as its own process, for tests and the demo.
+"""A real Radicale on loopback, as its own process, for tests, the demo and conformance runs; and an observer.
 
 Radicale is licensed under the GPL: it is started, never imported. Each server has a temporary
 directory, fresh passwords, one calendar, an owner who may write and a reader who may not.
+The observer works on any CalDAV server and shares no code with the adapter: its own client, its own query,
+and the icalendar library's components where the adapter splits lines.
 """
 
 from __future__ import annotations
@@ -12,12 +14,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
+from xml.etree import ElementTree
 
 import httpx
+import icalendar
+
+from gateway.testing.premises import Premises, Seen
 
 _CONFIGURATION: Final = """\
 [server]
@@ -146,3 +156,93 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+@asynccontextmanager
+async def radicale() -> AsyncIterator[Premises]:
+    """A Radicale with one empty calendar; `vendor` is its owner, `limited` its reader, as whom the observer looks."""
+    with RadicaleServer() as server:
+        owner, reader = f"{server.user}:{server.password}", f"{server.reader}:{server.reader_password}"
+        yield Premises(
+            base_url=server.collection_url,
+            label=f"Radicale {server.version}",
+            observer=observer(server.collection_url, {"vendor": owner, "observer": reader}),
+            secrets=MappingProxyType({"vendor": owner, "limited": reader}),
+        )
+
+
+def observer(base_url: str, secrets: Mapping[str, str]) -> CalendarObserver:
+    """The observer of the collection at `base_url`. It looks with the secret `observer`, else with `vendor`, and
+    removes with `vendor`; both are `user:password`."""
+    return CalendarObserver(base_url, secrets.get("observer", secrets["vendor"]), secrets["vendor"])
+
+
+_DAV: Final = "{DAV:}"
+_CALENDAR_DATA: Final = "{urn:ietf:params:xml:ns:caldav}calendar-data"
+_EVENTS_BETWEEN: Final = """\
+<?xml version="1.0" encoding="utf-8"?>
+<c:calendar-query xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav">
+  <d:prop><c:calendar-data/></d:prop>
+  <c:filter><c:comp-filter name="VCALENDAR"><c:comp-filter name="VEVENT">
+    <c:time-range start="{start:%Y%m%dT%H%M%SZ}" end="{end:%Y%m%dT%H%M%SZ}"/>
+  </c:comp-filter></c:comp-filter></c:filter>
+</c:calendar-query>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarObserver:
+    """Looks into one calendar collection, and deletes from it (`Observer`). `keys` of an event are its UID, which
+    is where CalDAV itself keeps one apart from another, and the key of its latest write."""
+
+    base_url: str
+    looking: str = field(repr=False)
+    removing: str = field(repr=False)
+
+    async def appointments(self, start: datetime, end: datetime) -> Sequence[Seen]:
+        """Raises `RuntimeError` for any reply but a multistatus, ValueError for an event without plain instants."""
+        query = _EVENTS_BETWEEN.format(start=start.astimezone(UTC), end=end.astimezone(UTC))
+        headers = {"Content-Type": "application/xml", "Depth": "1"}
+        async with self._client(self.looking) as client:
+            reply = await client.request("REPORT", "", content=query.encode(), headers=headers)
+        if reply.status_code != 207:
+            raise RuntimeError(f"the calendar answered {reply.status_code} to the observer")
+        found: list[Seen] = []
+        multistatus = ElementTree.fromstring(reply.content)  # noqa: S314 - the author's own test server
+        for response in multistatus.iter(f"{_DAV}response"):
+            name = response.findtext(f"{_DAV}href", "").rpartition("/")[2]
+            for data in response.iter(_CALENDAR_DATA):
+                found.extend(_seen(name, data.text or ""))
+        return [each for each in found if each.start < end and each.end > start]
+
+    async def remove(self, identifier: str) -> bool:
+        async with self._client(self.removing) as client:
+            reply = await client.delete(identifier)
+        return reply.status_code in (200, 204, 404, 410)
+
+    def _client(self, secret: str) -> httpx.AsyncClient:
+        user, _, password = secret.partition(":")
+        return httpx.AsyncClient(base_url=self.base_url, auth=(user, password), trust_env=False)
+
+
+def _seen(name: str, text: str) -> list[Seen]:
+    """Every event of one calendar object. Raises ValueError for one that has no place on the clock: a guess at a
+    floating time, a whole day or a recurrence could be the very mistake that the adapter made."""
+    found: list[Seen] = []
+    for event in icalendar.Calendar.from_ical(text.encode()).walk("VEVENT"):
+        assert isinstance(event, icalendar.Event)
+        start, end = event.start, event.end
+        plain = all(isinstance(each, datetime) and each.tzinfo is not None for each in (start, end))
+        if not plain or "RRULE" in event or "RDATE" in event:
+            raise ValueError("an event among the run's slots has no plain instants")
+        keys = dict.fromkeys(str(event[each]) for each in ("UID", "X-GATEWAY-KEY") if each in event)
+        found.append(
+            Seen(
+                identifier=name,
+                start=start.astimezone(UTC),
+                end=end.astimezone(UTC),
+                cancelled=event.get("STATUS") == "CANCELLED",
+                keys=tuple(keys),
+            )
+        )
+    return found

@@ -1,6 +1,7 @@
-"""The test-only control plane: arm faults, and read what really happened.
+"""The test-only control plane: arm faults, read what really happened, and tidy up.
 
-Owns: /_control/faults and /_control/journal, unauthenticated on loopback where the server was started with them.
+Owns: /_control/faults, /_control/journal and /_control/appointments/{id} (DELETE), unauthenticated on loopback
+where the server was started with them.
 Refuses: everything else. Nothing here is part of the system that an adapter may use, and nothing here is
 tallied as a request to it.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from adapters.sandbox.faults import Switch, Switchboard
 from adapters.sandbox.replies import appointment_body, document, problem
@@ -18,6 +20,7 @@ from gateway.testing.engine import Engine
 from gateway.testing.wire import Reply, Request
 
 PREFIX = "/_control/"
+_APPOINTMENTS = "appointments/"
 
 
 class ReceivedBody(Model):
@@ -45,6 +48,9 @@ class Control:
                 return document(200, {"faults": receipts})
             case "POST", "faults":
                 return self._arm(request.body)
+            case "DELETE", path if path.startswith(_APPOINTMENTS):
+                removed = self.engine.remove(unquote(path.removeprefix(_APPOINTMENTS)))
+                return Reply(status=204) if removed else problem("not-found")
             case _:
                 return problem("not-found")
 

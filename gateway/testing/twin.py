@@ -1,0 +1,264 @@
+"""Twins: vendor-shaped routes over the scheduling engine: a stand-in for any vendor, in a page of code.
+
+    twin = Twin("toy vendor", refusals={Rejection.SLOT_TAKEN: document(409, {"error": "taken"})})
+
+    @twin.route("POST", "/v1/bookings")
+    def book(call: Call) -> Reply:
+        asked = call.body(NewBooking)
+        return document(201, shown(call.engine.book(asked.reference, asked.booking()).appointment))
+
+    premises = twin.premises  # what a target file names
+
+Owns: which handler answers, who may call it (a full and a limited credential), the tally of mutating requests, and
+the replies to what is refused before or by the engine. The vendor's paths and shapes are the author's.
+Refuses: a second handler for one route. A request that no route matches is answered 404.
+Invariants: a mutating request is tallied before anything else is done about it; a limited credential reaches no
+route that writes; every start has its own database and fresh secrets. A handler that raises is answered 500.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import re
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Final, TypeVar
+from urllib.parse import unquote
+
+from pydantic import BaseModel, ValidationError
+
+from gateway.contracts.connection import Scheme
+from gateway.testing.engine import Engine, RejectedError, Rejection, Status
+from gateway.testing.premises import Premises, Seen
+from gateway.testing.wire import Reply, Request, listen
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
+_NAME: Final = re.compile(r"\{([a-z_]+)\}")
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+def document(status: int, content: object, *headers: tuple[str, str]) -> Reply:
+    """A JSON reply."""
+    body = json.dumps(content, separators=(",", ":")).encode()
+    return Reply(status=status, headers=(("content-type", "application/json"), *headers), body=body)
+
+
+class Denial(StrEnum):
+    """Why a request did not get to the engine."""
+
+    UNAUTHORISED = "unauthorised"
+    FORBIDDEN = "forbidden"
+    NO_ROUTE = "no-route"
+
+
+REFUSALS: Final[Mapping[Rejection | Denial, Reply]] = MappingProxyType(
+    {
+        Denial.UNAUTHORISED: document(401, {"error": "unauthorised"}),
+        Denial.FORBIDDEN: document(403, {"error": "forbidden"}),
+        Denial.NO_ROUTE: document(404, {"error": "no-route"}),
+        Rejection.NOT_FOUND: document(404, {"error": "not-found"}),
+        Rejection.KEY_REUSED: document(409, {"error": "key-reused"}),
+        Rejection.NOT_BOOKED: document(409, {"error": "not-booked"}),
+        Rejection.SLOT_TAKEN: document(409, {"error": "slot-taken"}),
+        Rejection.STALE_VERSION: document(412, {"error": "stale-version"}),
+        Rejection.INVALID: document(422, {"error": "invalid"}),
+    }
+)
+"""What a twin answers where its author's table says nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One admitted request. `path` holds the values of the route's `{names}`, percent-decoded."""
+
+    engine: Engine
+    request: Request
+    path: Mapping[str, str] = field(repr=False)
+
+    def body(self, shape: type[Shape]) -> Shape:
+        """The JSON body; raises `RejectedError` (INVALID) where it is not of this shape."""
+        return _shaped(lambda: shape.model_validate_json(self.request.body))
+
+    def query(self, shape: type[Shape]) -> Shape:
+        """The query's parameters, each of them once; raises `RejectedError` (INVALID) as `body` does."""
+        query = self.request.query
+        if any(len(values) > 1 for values in query.values()):
+            raise RejectedError(Rejection.INVALID)
+        return _shaped(lambda: shape.model_validate_strings({name: values[0] for name, values in query.items()}))
+
+    def header(self, name: str) -> str | None:
+        return self.request.headers.get(name.lower())
+
+
+def _shaped(read: Callable[[], Shape]) -> Shape:
+    try:
+        return read()
+    except ValidationError:
+        raise RejectedError(Rejection.INVALID) from None
+
+
+Handler = Callable[[Call], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    method: str
+    pattern: re.Pattern[str]
+    writes: bool
+    handler: Handler
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """Who is let in: the Authorization values of the two credentials, or nobody is asked."""
+
+    full: str = field(repr=False)
+    limited: str = field(repr=False)
+    asks: bool = True
+
+    def denies(self, request: Request, *, writes: bool) -> Denial | None:
+        sent = request.headers.get("authorization", "").encode()
+        if not self.asks or hmac.compare_digest(sent, self.full.encode()):
+            return None
+        if not hmac.compare_digest(sent, self.limited.encode()):
+            return Denial.UNAUTHORISED
+        return Denial.FORBIDDEN if writes else None
+
+
+class Twin:
+    """One vendor's stand-in: its label, its routes, and how it says no (`refusals`, over the defaults `REFUSALS`).
+
+    `scheme` is how credentials arrive; `exclusive` and `unique_keys` are the engine's options.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        scheme: Scheme = Scheme.BEARER,
+        exclusive: bool = True,
+        unique_keys: bool = True,
+        refusals: Mapping[Rejection | Denial, Reply] = REFUSALS,
+    ) -> None:
+        self._label = label
+        self._scheme = scheme
+        self._exclusive = exclusive
+        self._unique_keys = unique_keys
+        self._refusals = {**REFUSALS, **refusals}
+        self._routes: list[_Route] = []
+
+    def route(self, method: str, path: str, *, writes: bool | None = None) -> Callable[[Handler], Handler]:
+        """Register the handler of `method` at `path`, whose `{names}` match one segment each.
+
+        `writes` says whether a request mutates; unsaid, by its method. Raises ValueError for a second handler.
+        """
+        pattern = re.compile("".join(_segments(path)))
+        if any((each.method, each.pattern) == (method, pattern) for each in self._routes):
+            raise ValueError(f"two handlers for {method} {path}")
+        mutates = method not in _SAFE_METHODS if writes is None else writes
+
+        def register(handler: Handler) -> Handler:
+            self._routes.append(_Route(method, pattern, mutates, handler))
+            return handler
+
+        return register
+
+    @asynccontextmanager
+    async def premises(self) -> AsyncIterator[Premises]:
+        """Start the twin over an empty database of its own (`PremisesFactory`)."""
+        with TemporaryDirectory(prefix="twin-") as directory:
+            async with self.start(Path(directory) / "twin.db") as premises:
+                yield premises
+
+    @asynccontextmanager
+    async def start(self, database: Path) -> AsyncIterator[Premises]:
+        """Serve `database` on loopback while the context is open. The observer reads it past the routes."""
+        given = _secrets(self._scheme)
+        door = _door(self._scheme, given)
+        with self.engine(database) as engine, self.engine(database) as observed:
+
+            async def answer(request: Request) -> Reply:
+                return self._answer(engine, door, request)
+
+            async with listen(answer) as url:
+                yield Premises(base_url=f"{url}/", label=self._label, observer=EngineObserver(observed), secrets=given)
+
+    def engine(self, database: Path) -> Engine:
+        """One more engine over a started twin's database: what was received, and what took effect."""
+        return Engine.open(database, exclusive=self._exclusive, unique_keys=self._unique_keys)
+
+    def _answer(self, engine: Engine, door: _Door, request: Request) -> Reply:
+        route, path = self._find(request)
+        writes = request.method not in _SAFE_METHODS if route is None else route.writes
+        if writes:
+            engine.tally(request.method, request.path, None)
+        if denial := door.denies(request, writes=writes):
+            return self._refusals[denial]
+        if route is None:
+            return self._refusals[Denial.NO_ROUTE]
+        try:
+            return route.handler(Call(engine, request, path))
+        except RejectedError as error:
+            return self._refusals[error.rejection]
+
+    def _find(self, request: Request) -> tuple[_Route | None, Mapping[str, str]]:
+        for route in self._routes:
+            if route.method == request.method and (found := route.pattern.fullmatch(request.path)):
+                return route, {name: unquote(value) for name, value in found.groupdict().items()}
+        return None, {}
+
+
+def _segments(path: str) -> list[str]:
+    """A path template as pieces of a regular expression: literals, and a named group for each `{name}`."""
+    pieces = _NAME.split(path)
+    return [f"(?P<{piece}>[^/]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)]
+
+
+def _secrets(scheme: Scheme) -> Mapping[str, str]:
+    if scheme is Scheme.NONE:
+        return MappingProxyType({})
+    user = {"vendor": "full:", "limited": "limited:"} if scheme is Scheme.BASIC else {"vendor": "", "limited": ""}
+    return MappingProxyType({name: prefix + secrets.token_urlsafe(16) for name, prefix in user.items()})
+
+
+def _door(scheme: Scheme, given: Mapping[str, str]) -> _Door:
+    if scheme is Scheme.NONE:
+        return _Door("", "", asks=False)
+    if scheme is Scheme.BEARER:
+        return _Door(f"Bearer {given['vendor']}", f"Bearer {given['limited']}")
+    full, limited = (base64.b64encode(given[name].encode()).decode() for name in ("vendor", "limited"))
+    return _Door(f"Basic {full}", f"Basic {limited}")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineObserver:
+    """An observer that reads the engine's database itself, past every route (`Observer`)."""
+
+    engine: Engine
+
+    async def appointments(self, start: datetime, end: datetime) -> Sequence[Seen]:
+        return tuple(
+            Seen(
+                identifier=each.id,
+                start=each.booking.start,
+                end=each.booking.end,
+                cancelled=each.status is Status.CANCELLED,
+                keys=each.keys,
+                subject=each.booking.patient,
+            )
+            for each in self.engine.appointments()
+            if each.booking.start < end and each.booking.end > start
+        )
+
+    async def remove(self, identifier: str) -> bool:
+        return self.engine.remove(identifier)
