@@ -153,13 +153,16 @@ class TargetIdentity(Model):
 
 class Residue(Model):
     """What the run wrote and what became of it, without identifiers. `remaining` appointments could not be removed;
-    `where` names their slots (start instants of the author's pool)."""
+    `where` names their slots (start instants of the author's pool). `kept` of the removed are still shown, as
+    cancelled. Not `verified`: the last look failed, and the figures are the ledger's upper bounds."""
 
     peer: Peer
     created: int
     removed: int
     remaining: int
     where: tuple[Instant, ...] = ()
+    kept: int = 0
+    verified: bool = True
     writes: int = 0
     budget: int = 0
 
