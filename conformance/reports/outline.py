@@ -86,8 +86,8 @@ def lines(results: Results) -> tuple[Line, ...]:
     """Every requirement in the registry's order, executed or not; then what the registry does not know."""
     worse = {requirement.id: judgement for requirement, judgement in unmet(results)}
     by_id: dict[str, list[Result | None]] = {}
-    for result in results.results:
-        by_id.setdefault(result.requirement, []).append(result)
+    for entry in results.results:
+        by_id.setdefault(entry.requirement, []).append(entry)
     found: list[Line] = []
     for name in (*REQUIREMENTS, *(name for name in by_id if name not in REQUIREMENTS)):
         for result in by_id.get(name, [None]):
