@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -231,18 +231,22 @@ def _seen(name: str, text: str) -> list[Seen]:
     found: list[Seen] = []
     for event in icalendar.Calendar.from_ical(text.encode()).walk("VEVENT"):
         assert isinstance(event, icalendar.Event)
-        start, end = event.start, event.end
-        plain = all(isinstance(each, datetime) and each.tzinfo is not None for each in (start, end))
-        if not plain or "RRULE" in event or "RDATE" in event:
-            raise ValueError("an event among the run's slots has no plain instants")
+        if "RRULE" in event or "RDATE" in event:
+            raise ValueError("an event among the run's slots recurs")
         keys = dict.fromkeys(str(event[each]) for each in ("UID", "X-GATEWAY-KEY") if each in event)
         found.append(
             Seen(
                 identifier=name,
-                start=start.astimezone(UTC),
-                end=end.astimezone(UTC),
+                start=_instant(event.start),
+                end=_instant(event.end),
                 cancelled=event.get("STATUS") == "CANCELLED",
                 keys=tuple(keys),
             )
         )
     return found
+
+
+def _instant(value: date) -> datetime:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError("an event among the run's slots has a floating time or lasts whole days")
+    return value.astimezone(UTC)
