@@ -3,7 +3,7 @@
 Owns: which tokens count as signed. The protected header is exactly `alg`, `kid`, `typ`; the algorithm is
 the trusted key's own, Ed25519 (RFC 9864) or ES256 (RFC 7518 §3.4), never the token's choice; the `typ` must be
 the statement's and one that the key may sign; the payload must be the canonical JSON (RFC 8785) of a
-statement of the key's own practice.
+statement of the key's own practice, or of a kind that speaks of no practice.
 Refuses: everything else, before the signature library sees it; it would accept `b64`, an empty `crit`,
 duplicate members and an embedded `jwk`. Expiry is not judged here: that is the gates' business.
 Holds public keys only (AUTH-07).
@@ -25,7 +25,7 @@ from pydantic import Field, StringConstraints, model_validator
 from gateway.contracts.base import Model, Slug
 from gateway.contracts.canonical import digest, load_json
 from gateway.contracts.references import PersonId, PracticeId
-from gateway.contracts.statements import Statement
+from gateway.contracts.statements import Signed
 from gateway.errors import ConfigurationError, MalformedInput, SignatureRefused
 
 MAX_TOKEN_BYTES: Final = 16 * 1024
@@ -34,7 +34,7 @@ SIGNATURE_DOMAIN: Final = "approval/v1"
 _COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _HEADER: Final = frozenset({"alg", "kid", "typ"})
 
-S = TypeVar("S", bound=Statement)
+S = TypeVar("S", bound=Signed)
 
 StatementType = Annotated[str, StringConstraints(pattern=r"^gateway-[a-z]+(?:-[a-z]+)*\+jws$", max_length=60)]
 Coordinate = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
@@ -110,6 +110,8 @@ class Keyring:
     def verify(self, token: str, model: type[S], *, practice: PracticeId | None = None) -> Verified[S]:
         """The statement in `token`, signed by a trusted key of its own practice, and of `practice` if given.
 
+        A kind that speaks of no practice counts for the practice that lists the key for that kind.
+
         Raises `SignatureRefused` naming the reason, or, for a token that is truly signed but whose payload
         is no such statement, `InvalidInput` or `MalformedInput` (C-40). None repeats the token's content.
         """
@@ -130,11 +132,11 @@ class Keyring:
         statement = model.parse(payload)
         if statement.canonical() != payload:
             raise MalformedInput("the signed payload is not canonical JSON (RFC 8785)")
-        if statement.practice != entry.trusted.practice:
+        if statement.about not in (None, entry.trusted.practice):
             raise SignatureRefused("the statement is not of the signing key's practice")
         if entry.trusted.person is not None and statement.person not in (None, entry.trusted.person):
             raise SignatureRefused("the statement speaks for another person than the signing key's own")
-        if practice is not None and statement.practice != practice:
+        if practice is not None and entry.trusted.practice != practice:
             raise SignatureRefused("the statement is of another practice")
         return Verified(statement, token, header["kid"], digest(SIGNATURE_DOMAIN, token.encode()))
 

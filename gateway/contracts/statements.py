@@ -28,18 +28,31 @@ from gateway.contracts.references import (
 )
 
 
-class Statement(Model):
+class Signed(Model):
     """Base of all signed payloads; `typ` is the JWS header that marks the kind."""
 
     typ: ClassVar[str] = ""
 
-    practice: PracticeId
-    issued_at: Instant
+    @property
+    def about(self) -> PracticeId | None:
+        """The practice that it speaks of. None: of no practice; it counts where a practice trusts its key."""
+        return None
 
     @property
     def person(self) -> PersonId | None:
         """Whose word it is; None where it is an office's rather than a person's."""
         return None
+
+
+class Statement(Signed):
+    """What is said of one practice: everything but a conformance statement."""
+
+    practice: PracticeId
+    issued_at: Instant
+
+    @property
+    def about(self) -> PracticeId:
+        return self.practice
 
 
 class Verdict(StrEnum):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from joserfc.jws import serialize_compact
 
-from gateway.contracts.statements import Statement
+from gateway.contracts.statements import Signed
 from gateway.surfaces.keys import LocalKey
 
 
-def sign(statement: Statement, key: LocalKey) -> str:
+def sign(statement: Signed, key: LocalKey) -> str:
     """A compact JWS (RFC 7515 §7.1) over the statement's canonical JSON; the header is alg, kid, typ."""
     if not statement.typ:
         raise ValueError("only a statement of a kind with its own typ can be signed")

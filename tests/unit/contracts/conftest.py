@@ -66,6 +66,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "zone": "Europe/Zurich",
         "target": TARGET,
     },
+    "Signed": {},
     "Statement": STATEMENT,
     "Authentication": {"method": "passkey", "at": EARLY},
     "Decision": STATEMENT
@@ -227,7 +228,7 @@ def descendants(parent: type[Model]) -> Iterator[type[Model]]:
 
 MODELS: dict[str, type[Model]] = {model.__name__: model for model in descendants(Model)}
 # Held behind the boundary, or sealed configuration of the practice: everything else reaches orchestration.
-NOT_CARRIED = {"Particulars", "Participant", "Connection", "CredentialUse", "Limits", "Descriptor"}
+NOT_CARRIED = {"Particulars", "Participant", "Connection", "CredentialUse", "Limits", "Descriptor", "Signed"}
 REFERENCES: tuple[type[Reference], ...] = tuple(Reference.__subclasses__())
 
 
