@@ -17,6 +17,7 @@ import os
 import re
 import socket
 import stat
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
@@ -28,6 +29,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from conformance.recorder import RUN_FILE
 from conformance.results import Profile
 from conformance.target import SecretPlace, Target, TargetError
 from gateway import documents
@@ -149,6 +151,25 @@ def load_object(spec: str) -> Callable[..., object]:
     if not callable(found):
         raise TargetError(f"{spec} cannot be called; name a function or a class")
     return found
+
+
+def prepare(directory: Path, *, resume: bool) -> None:
+    """The report directory, made if it is missing: empty for a new run, that of an unfinished run to resume one.
+
+    Comes before everything else: a run that cannot be recorded must not begin.
+    """
+    try:
+        documents.make_directory(directory)
+        descriptor, probe = tempfile.mkstemp(dir=directory, prefix=".probe-")
+        os.close(descriptor)
+        Path(probe).unlink()
+        found = {entry.name for entry in os.scandir(directory)}
+    except OSError:
+        raise TargetError("the report directory cannot be written; check its owner and mode, or name another") from None
+    if resume and RUN_FILE not in found:
+        raise TargetError("there is no run to resume in the report directory; leave out --resume to begin one")
+    if not resume and found:
+        raise TargetError("the report directory is not empty; name a new one, or continue its run with --resume")
 
 
 # The target file
