@@ -12,6 +12,7 @@ from pathlib import Path
 
 from conformance.reports.document import spell
 from conformance.reports.junit import junit
+from conformance.reports.page import page
 from conformance.results import RESULTS_FILE, Results
 from gateway.errors import UsageError
 
@@ -26,7 +27,7 @@ class ReportError(UsageError):
 def write_reports(results: Results, directory: Path) -> None:
     """Write `results.json`, `junit.xml` and `report.html`; makes the directory, replaces earlier files."""
     _attempted(directory, lambda: directory.mkdir(parents=True, exist_ok=True))
-    for name, make in ((RESULTS_FILE, spell), (JUNIT_FILE, junit)):
+    for name, make in ((RESULTS_FILE, spell), (JUNIT_FILE, junit), (PAGE_FILE, page)):
         _replace(directory / name, make(results))
 
 

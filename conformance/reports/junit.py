@@ -6,12 +6,12 @@ test case, executed or not, and the test case `verdict` fails unless the run is 
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from conformance.reports.markup import readable
 from conformance.reports.outline import WORDS, Line, areas, headline, missing, peer_words, reason
 from conformance.results import Judgement, Results, Verdict
 from conformance.verdict import derive
@@ -19,7 +19,6 @@ from conformance.verdict import derive
 _KINDS: Final[Mapping[Judgement | None, str]] = MappingProxyType(
     {Judgement.FAILED: "failure", Judgement.HARNESS_ERROR: "error"}
 )
-_NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(results: Results) -> bytes:
@@ -52,22 +51,22 @@ def _case(line: Line, results: Results) -> ET.Element:
     if line.counts is Judgement.PASSED:
         return case
     peer = f" [{peer_words(line.result.peer, results.profile)}]" if line.result else ""
-    told = _readable(f"{WORDS[line.counts]}{peer}: {reason(line, results) or line.statement}")
+    told = readable(f"{WORDS[line.counts]}{peer}: {reason(line, results) or line.statement}")
     kind = _KINDS.get(line.counts, "skipped")
     if line.advisory:
         kind, told = "skipped", f"advisory, {told}"
     ended = ET.SubElement(case, kind, message=told)
     if kind != "skipped":
         ended.set("type", line.counts.value if line.counts else "")
-        ended.text = _readable("\n".join((line.statement, *_evidence(line))))
+        ended.text = readable("\n".join((line.statement, *_evidence(line))))
     return case
 
 
 def _verdict(results: Results) -> ET.Element:
     case = ET.Element("testcase", classname=f"{results.adapter.name}.verdict", name="verdict", time="0.000")
     if derive(results) is not Verdict.CONFORMANT:
-        failure = ET.SubElement(case, "failure", message=_readable(headline(results)), type=derive(results).value)
-        failure.text = _readable("\n".join(missing(results)))
+        failure = ET.SubElement(case, "failure", message=readable(headline(results)), type=derive(results).value)
+        failure.text = readable("\n".join(missing(results)))
     return case
 
 
@@ -89,8 +88,3 @@ def _evidence(line: Line) -> list[str]:
         for receipt in line.result.receipts
     ]
     return told
-
-
-def _readable(text: str) -> str:
-    """XML 1.0 has no words for most control characters."""
-    return _NOT_XML.sub("\ufffd", text)

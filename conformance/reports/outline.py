@@ -5,7 +5,7 @@ Owns: the words that every report shares. Decides nothing: how a result counts i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -108,7 +108,7 @@ def title(area: str) -> str:
     return AREAS.get(area, area.capitalize())
 
 
-def tally(found: tuple[Line, ...]) -> Mapping[Judgement | None, int]:
+def tally(found: Sequence[Line]) -> Mapping[Judgement | None, int]:
     """How many lines count as what; words without any are left out."""
     counted = [line.counts for line in found]
     return {judgement: counted.count(judgement) for judgement in WORDS if judgement in counted}

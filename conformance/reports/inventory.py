@@ -1,0 +1,112 @@
+"""Every requirement in one table, by area, with its evidence; what is shown can be narrowed without a script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from conformance.reports.failures import told_at_length
+from conformance.reports.markup import Markup, element, joined
+from conformance.reports.outline import MARKS, WORDS, Line, areas, lines, peer_words, reason, tally, title
+from conformance.results import Judgement, Result, Results
+
+
+def inventory(results: Results) -> Markup:
+    """The filter, then the table; a row of the table is a requirement."""
+    return joined(_filter(lines(results)), _table(results))
+
+
+def _filter(found: Sequence[Line]) -> Markup:
+    counts = tally(found)
+    choices = [("all", "all", len(found))]
+    choices += [(each.value if each else "none", WORDS[each], number) for each, number in counts.items()]
+    return element(
+        "fieldset",
+        element("legend", "Show"),
+        *(
+            element(
+                "label",
+                element("input", type="radio", name="show", id=f"show-{key}", checked=key == "all"),
+                element("span", f"{word} {number}"),
+            )
+            for key, word, number in choices
+        ),
+        class_="filter",
+    )
+
+
+def _table(results: Results) -> Markup:
+    head = element(
+        "thead",
+        element("tr", *(element("th", each, scope="col") for each in ("ended", "requirement", "evidence")), role="row"),
+        role="rowgroup",
+    )
+    bodies = [_area(area, found, results) for area, found in areas(results).items()]
+    caption = element("caption", "Requirements by area")
+    return element("table", caption, head, *bodies, class_="inventory", role="table")
+
+
+def _area(area: str, found: Sequence[Line], results: Results) -> Markup:
+    counted = ", ".join(f"{number} {WORDS[each]}" for each, number in tally(found).items())
+    heading = element(
+        "tr",
+        element("th", title(area), " ", element("span", counted), colspan=3, scope="rowgroup", role="rowheader"),
+        class_="group",
+        role="row",
+    )
+    return element("tbody", heading, *(_row(line, results) for line in found), role="rowgroup")
+
+
+def _row(line: Line, results: Results) -> Markup:
+    counts = line.counts.value if line.counts else "none"
+    long = told_at_length(line)
+    name = element("code", line.id)
+    level = "advisory" if line.advisory else line.requirement.level.value if line.requirement else ""
+    why = reason(line, results) if line.counts is not Judgement.PASSED else ""
+    return element(
+        "tr",
+        element(
+            "td", element("span", f"{MARKS[line.counts]} {WORDS[line.counts]}", class_=f"word {counts}"), role="cell"
+        ),
+        element(
+            "th",
+            element("span", line.statement),
+            element("small", element("a", name, href=f"#{line.id}") if long else name, " ", level),
+            scope="row",
+            role="rowheader",
+        ),
+        element(
+            "td",
+            element("p", why) if why else None,
+            element("p", *_evidence(line.result, results), class_="facts") if line.result else None,
+            role="cell",
+        ),
+        id=None if long else line.id,
+        class_=f"line {counts}",
+        role="row",
+    )
+
+
+def _evidence(result: Result, results: Results) -> Iterator[Markup]:
+    if result.judgement is Judgement.NOT_APPLICABLE:
+        return
+    yield element("span", peer_words(result.peer, results.profile), class_="tag")
+    if result.injected:
+        yield element("span", "injected reply", class_="tag")
+    if result.attempts:
+        last = result.attempts[-1]
+        number = len(result.attempts)
+        sent = sum(attempt.sent for attempt in result.attempts)
+        yield element("span", f"{number} {'attempt' if number == 1 else 'attempts'}, {sent} sent")
+        if last.effect is not None:
+            yield element("span", f"effect {last.effect}")
+        elif last.readiness is not None:
+            yield element("span", f"readiness {last.readiness}")
+        if last.finding is not None:
+            yield element("span", f"look {last.finding}")
+    if result.effects is not None:
+        of = "" if result.expected_effects is None else f" of {result.expected_effects}"
+        yield element("span", f"effects {result.effects}{of}")
+    if result.overlap is not None:
+        yield element("span", f"{result.overlap} overlapped")
+    for receipt in result.receipts:
+        yield element("span", f"fault {'fired' if receipt.fired else 'did not fire'}")
