@@ -12,7 +12,7 @@ import contextvars
 import io
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, TextIO
@@ -68,6 +68,15 @@ class Overhearing(logging.Handler):
             root.setLevel(level)
             root.removeHandler(self)
 
+    def forget(self) -> None:
+        """Begin a new check."""
+        self.texts.clear()
+        self.doors.clear()
+
+    def admit(self, hosts: Iterable[str]) -> None:
+        """The addresses (`host:port`) that the boundary connects to in a guest's name."""
+        self.admitted = {(host, int(port)) for host, _, port in (each.rpartition(":") for each in hosts)}
+
     def emit(self, record: logging.LogRecord) -> None:
         """A record whose text cannot be made is overheard by its template and arguments."""
         if _HOST.get():
@@ -88,11 +97,8 @@ class Overhearing(logging.Handler):
             return
         if event in _PROCESSES:
             self.doors.append("process")
-        elif event == "socket.connect" and arguments[1] not in self.admitted:
-            address = arguments[1]
-            admitted = isinstance(address, tuple) and tuple(address[:2]) in self.admitted
-            if not admitted:
-                self.doors.append("connection")
+        elif not (isinstance(arguments[1], tuple) and arguments[1][:2] in self.admitted):
+            self.doors.append("connection")
 
 
 class _Tee(io.TextIOBase):

@@ -125,7 +125,7 @@ _LACK: Final = MappingProxyType(
 _DONE: Final = MappingProxyType(
     {Operation.BOOK: "booking", Operation.RESCHEDULE: "reschedule", Operation.CANCEL: "cancellation"}
 )
-_NAME: Final = MappingProxyType({operation: operation.name.lower() for operation in Operation})
+NAME: Final = MappingProxyType({operation: operation.name.lower() for operation in Operation})
 _WRITES: Final = MappingProxyType({Operation.BOOK: 1, Operation.RESCHEDULE: 2, Operation.CANCEL: 2})
 _SLOTS: Final = MappingProxyType({Operation.BOOK: 1, Operation.RESCHEDULE: 2, Operation.CANCEL: 1})
 
@@ -194,7 +194,7 @@ def _readiness() -> Iterator[Requirement]:
     )
     for operation in (Operation.RESCHEDULE, Operation.CANCEL):
         yield Requirement(
-            id=f"ready.stale-version.{_NAME[operation]}",
+            id=f"ready.stale-version.{NAME[operation]}",
             statement=f"A {_DONE[operation]} approved for another version than the present is blocked: TARGET_CHANGED.",
             rows=("GATE-24", "CARD-09"),
             needs=(Need.BOOK, _NEED[operation]),
@@ -202,14 +202,14 @@ def _readiness() -> Iterator[Requirement]:
             slots=_SLOTS[operation],
         )
         yield Requirement(
-            id=f"ready.not-found.{_NAME[operation]}",
+            id=f"ready.not-found.{NAME[operation]}",
             statement=f"A {_DONE[operation]} of an appointment that is not there is blocked: TARGET_NOT_FOUND.",
             rows=("GATE-24", "CARD-09"),
             needs=(_NEED[operation],),
             slots=_SLOTS[operation],
         )
         yield Requirement(
-            id=f"ready.cancelled.{_NAME[operation]}",
+            id=f"ready.cancelled.{NAME[operation]}",
             statement=f"A {_DONE[operation]} of a cancelled appointment is blocked: TARGET_CHANGED or _NOT_FOUND.",
             rows=("GATE-24", "CARD-09"),
             needs=tuple(dict.fromkeys((Need.BOOK, Need.CANCEL, _NEED[operation]))),
@@ -251,7 +251,7 @@ def _readiness() -> Iterator[Requirement]:
 def _operations() -> Iterator[Requirement]:
     for operation in Operation:
         yield Requirement(
-            id=f"{_NAME[operation]}.applied",
+            id=f"{NAME[operation]}.applied",
             statement=f"A {_DONE[operation]} is carried out as approved, in one mutating request; an observer sees it.",
             rows=("ADAPT-05", "ADAPT-09", "CARD-02", "CARD-12", "CARD-15"),
             needs=tuple(dict.fromkeys((Need.BOOK, _NEED[operation]))),
@@ -260,7 +260,7 @@ def _operations() -> Iterator[Requirement]:
             at_most_once=True,
         )
         yield Requirement(
-            id=f"observe.{_NAME[operation]}",
+            id=f"observe.{NAME[operation]}",
             statement=f"A {_DONE[operation]} that was carried out is observed as PRESENT, on the declared basis.",
             rows=("CARD-01", "CARD-03", "CARD-06"),
             needs=tuple(dict.fromkeys((Need.BOOK, _NEED[operation], Need.OBSERVATION))),
@@ -335,7 +335,7 @@ def _refusals() -> Iterator[Requirement]:
     )
     for operation in (Operation.RESCHEDULE, Operation.CANCEL):
         yield Requirement(
-            id=f"refused.stale-version.{_NAME[operation]}",
+            id=f"refused.stale-version.{NAME[operation]}",
             statement=f"An appointment changed between readiness and {_DONE[operation]}: REFUSED; the change stands.",
             rows=("FAIL-15", "CARD-09"),
             needs=tuple(dict.fromkeys((Need.BOOK, Need.RESCHEDULE, _NEED[operation]))),
@@ -343,7 +343,7 @@ def _refusals() -> Iterator[Requirement]:
             slots=3 if operation is Operation.RESCHEDULE else 2,
         )
         yield Requirement(
-            id=f"refused.cancelled.{_NAME[operation]}",
+            id=f"refused.cancelled.{NAME[operation]}",
             statement=f"Cancelled between readiness and {_DONE[operation]}: REFUSED; it stays cancelled.",
             rows=("FAIL-15", "CARD-09"),
             needs=tuple(dict.fromkeys((Need.BOOK, Need.CANCEL, _NEED[operation]))),
@@ -356,7 +356,7 @@ def _refusals() -> Iterator[Requirement]:
 def _idempotency() -> Iterator[Requirement]:
     for operation in Operation:
         yield Requirement(
-            id=f"replay.{_NAME[operation]}",
+            id=f"replay.{NAME[operation]}",
             statement=f"The same {_DONE[operation]} sent again under its own native key has one effect; never REFUSED.",
             rows=("CARD-06", "ADAPT-05", "IDEM-04"),
             needs=tuple(dict.fromkeys((Need.BOOK, _NEED[operation], Need.UNIQUE_KEY))),
@@ -409,7 +409,7 @@ def _lost() -> Iterator[Requirement]:
         for operation in Operation:
             core = point in CORE_POINTS and operation is Operation.BOOK
             yield Requirement(
-                id=f"lost.{point}.{_NAME[operation]}",
+                id=f"lost.{point}.{NAME[operation]}",
                 statement=f"During a {_DONE[operation]}, {ending}. Nothing is sent again, and a look finds the truth.",
                 rows=("CARD-02", "CARD-04", "FAIL-16", "FAIL-20"),
                 needs=tuple(dict.fromkeys((Need.BOOK, _NEED[operation]))),
@@ -438,7 +438,7 @@ def _crashes() -> Iterator[Requirement]:
 def _claims() -> Iterator[Requirement]:
     for operation in Operation:
         yield Requirement(
-            id=f"claims.no-{_NAME[operation]}",
+            id=f"claims.no-{NAME[operation]}",
             statement=f"A {_DONE[operation]} that is declared unsupported, tried all the same, has no effect.",
             rows=("CARD-01", "ADAPT-09"),
             needs=(_LACK[operation],),

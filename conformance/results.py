@@ -127,6 +127,7 @@ class Result(Model):
     effects: int | None = None
     expected_effects: int | None = None
     overlap: int | None = None
+    misconduct: Annotated[tuple[Slug, ...], Field(max_length=8)] = ()
     started_at: Instant
     seconds: float
 

@@ -7,11 +7,11 @@ are required is the registry's word, not the run's: a result that is missing cou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 
 from conformance.registry import REQUIREMENTS, Requirement
-from conformance.results import Evidence, Judgement, Peer, Profile, Results, Verdict
+from conformance.results import AtMostOnce, Evidence, Judgement, Peer, Profile, Result, Results, Verdict
 
 
 class Exit(IntEnum):
@@ -64,3 +64,27 @@ def _judged(requirement: Requirement, results: Results) -> Judgement | None:
     if entry.judgement is Judgement.PASSED and entry.peer is Peer.TWIN and not requirement.admits_twin:
         return Judgement.COULD_NOT_RUN
     return entry.judgement
+
+
+def at_most_once(results: Iterable[Result], *, observed: bool) -> AtMostOnce:
+    """Commits called, mutating requests on the wire and effects at the system, compared over a whole run.
+
+    `observed`: whether somebody counted effects. Without that nothing can be said, however few requests were sent.
+    """
+    tried = [entry for entry in results if any(attempt.effect is not None for attempt in entry.attempts)]
+    attempts = [attempt for entry in tried for attempt in entry.attempts if attempt.effect is not None]
+    counted = [entry for entry in tried if entry.effects is not None and entry.expected_effects is not None]
+    doubled = any((entry.effects or 0) > max(1, entry.expected_effects or 0) for entry in counted)
+    if doubled or any(attempt.sent > 1 for attempt in attempts):
+        evidence = Evidence.VIOLATED
+    else:
+        evidence = Evidence.NOT_VIOLATED if observed and counted else Evidence.UNOBSERVABLE
+    points = {receipt.point for entry in tried for receipt in entry.receipts if receipt.fired}
+    return AtMostOnce(
+        evidence=evidence,
+        trials=len(attempts),
+        points=tuple(sorted(points)),
+        commits=len(attempts),
+        requests=sum(attempt.sent for attempt in attempts),
+        effects=sum(entry.effects or 0 for entry in counted),
+    )

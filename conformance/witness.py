@@ -7,15 +7,25 @@ them: the native key of a request, and the operations that the descriptor declar
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 import httpx
 
 from conformance.overhearing import as_guest
-from gateway.contracts.adapter import Adapter, Authorized, Descriptor, Observation, Query, Readiness, Receipt, Request
+from gateway.contracts.adapter import (
+    Adapter,
+    Authorized,
+    Basis,
+    Descriptor,
+    Observation,
+    Query,
+    Readiness,
+    Receipt,
+    Request,
+)
 from gateway.contracts.connection import Connection
 from gateway.contracts.proposal import Operation
 from gateway.contracts.references import AppointmentId
@@ -51,22 +61,26 @@ class Call:
             error = error.__cause__ or error.__context__
 
 
-class Witness:
-    """Wraps the adapter for one attempt. `key` and `operations` replace what the attempt would use."""
+class Otherwise(TypedDict, total=False):
+    """What a check may change of the question: the native key, and what the descriptor declares."""
 
-    def __init__(
-        self, adapter: Adapter, *, key: AppointmentId | None = None, operations: Sequence[Operation] | None = None
-    ) -> None:
+    key: AppointmentId
+    operations: tuple[Operation, ...]
+    observation: Basis
+
+
+class Witness:
+    """Wraps the adapter for one attempt."""
+
+    def __init__(self, adapter: Adapter, **otherwise: Unpack[Otherwise]) -> None:
         self.calls: list[Call] = []
         self._adapter = adapter
-        self._key = key
-        self._operations = operations
+        self._key = otherwise.get("key")
+        self._claims = {name: value for name, value in otherwise.items() if name != "key"}
 
     def describe(self, connection: Connection) -> Descriptor:
         claimed = self._adapter.describe(connection)
-        if self._operations is None:
-            return claimed
-        return claimed.model_copy(update={"operations": tuple(self._operations)})
+        return claimed.model_copy(update=self._claims) if self._claims else claimed
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
         asked = self._keyed(request)

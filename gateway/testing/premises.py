@@ -50,13 +50,13 @@ class Observer(Protocol):
 class Premises:
     """A system that answers at `base_url` (loopback, ends with `/`), for one run.
 
-    `label` is how reports call it, with its version. `secrets` are the connection's credentials by name; the name
+    `label` is how reports call it, with its version. `observer` is None where a person counts. `secrets` are the connection's credentials by name; the name
     `limited` is a credential that may read but not write. `settings` are added to the connection's own.
     """
 
     base_url: str
     label: str
-    observer: Observer
+    observer: Observer | None
     secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     settings: Mapping[str, str | int | bool] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -1,0 +1,69 @@
+"""The lost acknowledgement: one commit cut at each point, each operation, and then the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from types import MappingProxyType
+from typing import Final
+
+from conformance.checks.check import Check
+from conformance.faults import Point
+from conformance.registry import LOST, NAME
+from conformance.trial import Attempt, Trial
+from gateway.contracts.adapter import Basis
+from gateway.contracts.proposal import Operation
+from gateway.contracts.words import Effect, ObservationFinding
+
+SPOILT: Final = frozenset({Point.GARBAGE, Point.GARBAGE_BODY, Point.OVERSIZED})
+"""Replies that nobody can read: an adapter may raise on them."""
+
+MAY_END: Final[Mapping[Point, tuple[Effect, ...]]] = MappingProxyType(
+    {
+        Point.REFUSED: (Effect.NOT_SENT,),
+        Point.BEFORE_SEND: (Effect.NOT_SENT, Effect.UNKNOWN),
+        Point.GARBAGE_BODY: (Effect.UNKNOWN, Effect.APPLIED),
+        Point.DUPLICATE: (Effect.UNKNOWN, Effect.APPLIED),
+    }
+)
+"""What a commit may end as, where it is not simply UNKNOWN."""
+
+SENDS: Final[Mapping[Point, tuple[int, ...]]] = MappingProxyType(
+    {Point.REFUSED: (0,), Point.BEFORE_SEND: (0,), Point.MID_HEAD: (0, 1), Point.MID_SEND: (0, 1)}
+)
+"""Mutating requests that the proxy can recognise as such, where it is not exactly one."""
+
+
+async def lost(trial: Trial, point: Point, operation: Operation) -> None:
+    trial.unreadable = point in SPOILT
+    attempt, left = await trial.prepared(operation)
+    receipt = trial.arm(point)
+    with trial.measuring_memory(point is Point.OVERSIZED):
+        await attempt.commit()
+    trial.must_have_fired(receipt)
+    trial.expect_effect(attempt, *MAY_END.get(point, (Effect.UNKNOWN,)))
+    trial.expect_sent(attempt, *SENDS.get(point, (1,)))
+    await _truth(trial, attempt, left)
+
+
+async def _truth(trial: Trial, attempt: Attempt, left: datetime) -> None:
+    happened = await trial.took_effect(attempt, left)
+    if attempt.effect is Effect.NOT_SENT:
+        trial.expect(not happened, "reported as NOT_SENT, and the observer sees it")
+    if attempt.effect is Effect.APPLIED:
+        trial.expect(happened, "reported as APPLIED, and the observer does not see it")
+    if trial.stage.descriptor.observation is Basis.NONE:
+        return
+    look = await attempt.look(settled=True)
+    truth = ObservationFinding.PRESENT if happened else ObservationFinding.ABSENT
+    trial.expect_finding(look, truth, *trial.doubts)
+
+
+CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
+    {
+        f"lost.{point}.{NAME[operation]}": partial(lost, point=point, operation=operation)
+        for point in LOST
+        for operation in Operation
+    }
+)

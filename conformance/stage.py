@@ -1,0 +1,224 @@
+"""One system, ready to be tried: the connection through the proxy, the observer beside it, the pool of slots.
+
+Owns: what all checks at one peer share, the pace that its limits ask for, and that nothing is written at a slot that
+the ledger does not hold. Refuses: slots in which somebody else's appointment stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from secrets import token_urlsafe
+from typing import Final
+from urllib.parse import urlsplit
+
+from conformance.faults.messages import is_mutating
+from conformance.faults.proxy import Proxy
+from conformance.ledger import Cleaner, Ledger
+from conformance.registry import Requirement
+from conformance.results import Peer, Residue
+from conformance.target import Pool, Target, TargetConnection, TargetError
+from gateway.config import Bounds
+from gateway.contracts.adapter import Adapter, Descriptor
+from gateway.contracts.connection import Connection, Scheme, Setting
+from gateway.contracts.references import ConnectionId, PracticeId
+from gateway.testing import Observer, Premises
+
+LIMITED: Final = "limited"
+"""The name of a credential that may read but not write."""
+
+SECONDS_AROUND: Final = 2
+"""What readiness may take beyond one request's limit; the gateway's own default is far longer."""
+
+
+class NoObserverError(Exception):
+    """Effects are counted by a person; the check awaits that count."""
+
+
+class NoSlotError(Exception):
+    """Every slot of the pool is taken by somebody else."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """`secret` is the connection's credential, `limited` one that may only read, where there is one; `name` is the
+    adapter's. `confidential` are texts that must show up nowhere."""
+
+    peer: Peer
+    name: str
+    label: str
+    adapter: Adapter
+    connection: Connection
+    descriptor: Descriptor
+    proxy: Proxy
+    observer: Observer | None
+    pool: Pool
+    budget: int
+    ledger: Ledger
+    cleaner: Cleaner | None
+    secret: str = field(default="", repr=False)
+    limited: str | None = field(default=None, repr=False)
+    wrong_secret: str = field(default="", repr=False)
+    confidential: tuple[str, ...] = field(default=(), repr=False)
+    _cursor: int = 0
+    _paced_from: float = field(default_factory=time.monotonic)
+    _paced: int = 0
+
+    @property
+    def bounds(self) -> Bounds:
+        """As short as the connection's limits let them be, so that a system that hangs costs no minutes."""
+        return Bounds(readiness_seconds=min(120, self.connection.limits.request_seconds + SECONDS_AROUND))
+
+    @property
+    def slots(self) -> Sequence[datetime]:
+        step = timedelta(minutes=self.pool.every_minutes)
+        return [self.pool.first + number * step for number in range(self.pool.slots)]
+
+    async def free_slot(self) -> datetime:
+        """The next slot of the pool in which nothing stands; raises `NoSlotError` after one round."""
+        slots = self.slots
+        for _ in slots:
+            slot = slots[self._cursor % len(slots)]
+            self._cursor += 1
+            if self.observer is None or not await self._occupied(slot):
+                return slot
+        raise NoSlotError
+
+    async def standing(self, slot: datetime) -> int:
+        """Appointments in the slot that were not there before the run; cancelled ones aside."""
+        if self.observer is None or self.cleaner is None:
+            raise NoObserverError
+        seen = await self.observer.appointments(slot, slot + timedelta(minutes=self.pool.minutes))
+        ours = [each for each in seen if not each.cancelled and each.start == slot and self.cleaner.is_new(each)]
+        return len(ours)
+
+    async def pace(self) -> None:
+        """Wait until another attempt's requests are within the connection's rate (its own declared budget)."""
+        rate = self.connection.limits.requests_per_minute
+        if rate is None:
+            return
+        self._paced += self.descriptor.requests_per_attempt
+        due = self._paced_from + max(0, self._paced - rate) * 60 / rate
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    def intend(self, requirement: Requirement, slot: datetime) -> None:
+        """Durably, before anything can be sent."""
+        self.ledger.intend(requirement.id, self.peer, slot)
+
+    def is_mutating(self, method: str, path: str, safe_posts: Sequence[str]) -> bool:
+        return is_mutating(method, path, safe_posts)
+
+    async def clean(self) -> None:
+        """Remove what the run created so far, last first."""
+        if self.cleaner is not None and self.proxy.writes:
+            await self.cleaner.clean()
+
+    @property
+    def residue(self) -> Residue:
+        """What the run wrote here and what became of it."""
+        budget = {"writes": self.proxy.writes, "budget": self.budget}
+        if self.cleaner is None or self.cleaner.residue is None:
+            slots = tuple(sorted(intent.slot for intent in self.ledger.outstanding(self.peer)))
+            count = len(slots)
+            return Residue(
+                peer=self.peer, created=count, removed=0, remaining=count, where=slots, verified=not count, **budget
+            )
+        return self.cleaner.residue.model_copy(update=budget)
+
+    async def _occupied(self, slot: datetime) -> bool:
+        assert self.observer is not None
+        seen = await self.observer.appointments(slot, slot + timedelta(minutes=self.pool.minutes))
+        return any(not each.cancelled for each in seen)
+
+
+@asynccontextmanager
+async def open_stage(  # noqa: PLR0913 - a stage is put together once
+    peer: Peer,
+    name: str,
+    adapter: Adapter,
+    *,
+    target: Target,
+    premises: Premises,
+    trust: ssl.SSLContext | None,
+    ledger: Ledger,
+    faults: bool = True,
+    reads_only: bool = False,
+    canary: str = "",
+) -> AsyncIterator[Stage]:
+    """The premises behind a proxy. What was there is noted before anything can be written; what the run made is
+    removed at the end, whatever ends it. Raises `TargetError` for an adapter that does not describe itself."""
+    told = target.connection
+    credential = told.credential.name or ""
+    direct = _connection(name, told, premises.base_url, premises.settings)
+    descriptor = _described(adapter, name, direct)
+    async with Proxy.open(
+        premises.base_url,
+        safe_posts=descriptor.safe_posts,
+        trust=trust,
+        writes=target.writes,
+        faults=faults,
+        read_only=reads_only,
+        canary=canary,
+    ) as proxy:
+        cleaner = None if premises.observer is None else Cleaner(premises.observer, ledger, target.pool, peer)
+        stage = Stage(
+            peer=peer,
+            name=name,
+            label=premises.label,
+            adapter=adapter,
+            connection=_connection(name, told, proxy.url, premises.settings),
+            descriptor=descriptor,
+            proxy=proxy,
+            observer=premises.observer,
+            pool=target.pool,
+            budget=target.writes,
+            ledger=ledger,
+            cleaner=cleaner,
+            secret=premises.secrets.get(credential, ""),
+            limited=premises.secrets.get(LIMITED),
+            wrong_secret=_wrong(told),
+            confidential=tuple(filter(None, (*premises.secrets.values(), canary, *target.pool.subjects))),
+        )
+        if cleaner is not None:
+            await cleaner.begin()
+        try:
+            yield stage
+        finally:
+            proxy.disarm()
+            await stage.clean()
+
+
+def _connection(name: str, told: TargetConnection, base_url: str, settings: Mapping[str, Setting]) -> Connection:
+    address = urlsplit(base_url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    return Connection(
+        connection_id=ConnectionId.random(),
+        practice=PracticeId.random(),
+        adapter=name,
+        dialect=told.dialect,
+        base_url=base_url,
+        hosts=(f"{address.hostname}:{port}",),
+        network=told.network,
+        zone=told.zone,
+        credential=told.credential,
+        limits=told.limits,
+        settings={**told.settings, **settings},
+    )
+
+
+def _described(adapter: Adapter, name: str, connection: Connection) -> Descriptor:
+    with suppress(Exception):  # a stranger's code, whose text could hold anything
+        claimed = adapter.describe(connection)
+        if type(claimed) is Descriptor:
+            return Descriptor.model_validate_json(claimed.model_dump_json())
+    raise TargetError(f"adapter {name} does not describe itself for this connection; mend its describe()")
+
+
+def _wrong(told: TargetConnection) -> str:
+    """A credential of the right shape that no system can know."""
+    return f"nobody:{token_urlsafe(16)}" if told.credential.scheme is Scheme.BASIC else token_urlsafe(24)

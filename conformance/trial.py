@@ -1,0 +1,412 @@
+"""One check's dealings with the adapter: attempts through the real boundary, counted at the proxy and by an observer.
+
+Owns: what a check may use, and what it may end with: returning (passed), `CheckFailed`, `CouldNotRunError`.
+Everything an attempt brings is recorded; counts come from proxy and observer, never from the adapter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import tracemalloc
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType, TracebackType
+from typing import Final, Self, Unpack
+
+import httpx
+
+from conformance.faults import Fault, Point, Receipt, Which
+from conformance.registry import NAME, Requirement
+from conformance.results import AttemptRecord
+from conformance.stage import Stage
+from conformance.witness import Otherwise, Phase, Witness
+from gateway.boundary import CommitResult, Look
+from gateway.boundary.engagement import IdentifierMissingError, Identifiers
+from gateway.contracts.adapter import Basis, Commitment
+from gateway.contracts.failures import Code, Refusal
+from gateway.contracts.proposal import Operation, Target
+from gateway.contracts.references import AppointmentId
+from gateway.contracts.words import Effect, ObservationFinding
+from gateway.hookspecs import Binding
+from gateway.testing import VENDOR, AdapterHarness, make_request
+
+EXCUSED: Final = (httpx.TransportError, IdentifierMissingError)
+"""What an adapter may let pass: the contract tells it to."""
+
+MEMORY_BYTES: Final = 32 * 1024 * 1024
+
+
+class CheckFailed(Exception):
+    """The requirement does not hold; the text says what was expected and what was found, in the suite's words."""
+
+
+class CouldNotRunError(Exception):
+    """The check could not be carried out; the text names the obstacle."""
+
+
+class Attempt:
+    """One attempt at one action. `sent` counts mutating requests that reached the proxy during its commit."""
+
+    def __init__(self, trial: Trial, harness: AdapterHarness, witness: Witness) -> None:
+        self.witness = witness
+        self.readiness: Code | None = None
+        self.result: CommitResult | None = None
+        self.seen: Look | None = None
+        self.sent = 0
+        self._trial = trial
+        self._harness = harness
+        self._ready = False
+        self._began = time.monotonic()
+
+    @property
+    def slot(self) -> datetime:
+        return self._harness.request.particulars.start
+
+    @property
+    def operation(self) -> Operation:
+        return self._harness.request.operation
+
+    @property
+    def key(self) -> AppointmentId:
+        """The native key of this attempt."""
+        return self._harness.request.key
+
+    @property
+    def reference(self) -> AppointmentId:
+        """What the appointment is called at home, once the commit brought it there."""
+        return self._bound.appointment
+
+    @property
+    def bound(self) -> Mapping[str, str]:
+        """The system's identifier for the appointment by its reference, where the commit brought one home."""
+        binding = self._bound
+        return {} if binding.identifier is None else {str(binding.appointment): binding.identifier}
+
+    @property
+    def effect(self) -> Effect:
+        """The commit's effect; raises `CouldNotRunError` where there was no commit."""
+        return self._committed.effect
+
+    @property
+    def code(self) -> Code:
+        return self._committed.code
+
+    @property
+    def done(self) -> bool:
+        """Whether the commit ended as a recognised success does on this connection."""
+        relayed = self._trial.stage.descriptor.commitment is Commitment.RELAYED
+        wanted = (Effect.UNKNOWN, Code.ACCEPTED_PENDING) if relayed else (Effect.APPLIED, Code.COMMITTED)
+        return (self.effect, self.code) == wanted
+
+    @property
+    def _bound(self) -> Binding:
+        if self._harness.binding is None:
+            raise CouldNotRunError(f"the {NAME[self.operation]} brought nothing home to build upon")
+        return self._harness.binding
+
+    @property
+    def _committed(self) -> CommitResult:
+        if self.result is None:
+            raise CouldNotRunError("there was no commit to judge")
+        return self.result
+
+    async def ready(self) -> Code | None:
+        """Readiness, once; None: proven."""
+        await self._trial.stage.pace()
+        self.readiness = await self._harness.readiness()
+        self._ready = self.readiness is None
+        return self.readiness
+
+    async def must_be_ready(self) -> None:
+        """Readiness as a precondition of what is really asked."""
+        if await self.ready() is not None:
+            raise CouldNotRunError(f"readiness of a {NAME[self.operation]} was not proven: {self.readiness}")
+
+    async def commit(self, secret: str | None = None, *, alone: bool = True) -> CommitResult:
+        """The commit, once; with another `secret` the credential changes between readiness and commit. Not `alone`:
+        others commit at the same time, so that the proxy cannot tell whose requests are whose."""
+        stage = self._trial.stage
+        self._trial.intend(self)
+        if secret is not None:
+            self._harness.use_secret(secret)
+        before = stage.proxy.latest
+        try:
+            self.result = await self._harness.commit()
+        finally:
+            if secret is not None:
+                self._harness.use_secret(stage.secret)
+        sent = sum(1 for exchange in stage.proxy.since(before) if exchange.mutating)
+        self.sent = sent if alone else self.result.mutating_requests
+        return self.result
+
+    async def look(self, *, settled: bool = False) -> Look:
+        """One look; `settled` waits until nothing is under way and the declared settling time is over."""
+        await self._trial.stage.pace()
+        if settled:
+            await self._trial.stage.proxy.settle()
+            await asyncio.sleep(self._trial.stage.descriptor.settling_seconds)
+        self.seen = await self._harness.observe()
+        return self.seen
+
+    def record(self) -> AttemptRecord:
+        return AttemptRecord(
+            operation=self.operation,
+            readiness=self.readiness,
+            ready=self._ready,
+            effect=self.result.effect if self.result else None,
+            code=self.result.code if self.result else None,
+            sent=self.sent,
+            finding=self.seen.finding if self.seen else None,
+            basis=self.seen.basis if self.seen else None,
+            seconds=round(time.monotonic() - self._began, 3),
+        )
+
+    def following(self, operation: Operation, slot: datetime | None, witness: Witness) -> AdapterHarness:
+        if self._bound.version is None:
+            raise CouldNotRunError(f"the {NAME[self.operation]} brought no version home to build upon")
+        return self._harness.following(operation, slot, adapter=witness)
+
+    def again(self, witness: Witness) -> AdapterHarness:
+        return self._harness.again(adapter=witness)
+
+
+@dataclass(slots=True)
+class Trial:
+    """One requirement, tried on one stage; use with `async with`.
+
+    `unreadable` says that replies are spoilt on purpose: an adapter may raise on them. `overlap` is how many requests
+    were held at once.
+    """
+
+    stage: Stage
+    requirement: Requirement
+    attempts: list[Attempt] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    unreadable: bool = False
+    injected: bool = False
+    effects: int | None = None
+    expected_effects: int | None = None
+    overlap: int | None = None
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def __aenter__(self) -> Self:
+        await self._stack.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stage.proxy.disarm()
+        await self._stack.aclose()
+        await self.stage.proxy.settle()
+
+    # -- slots and attempts ---------------------------------------------------------------------------------
+
+    async def slot(self) -> datetime:
+        """A slot of the pool in which nothing stands."""
+        return await self.stage.free_slot()
+
+    async def attempt(
+        self,
+        operation: Operation = Operation.BOOK,
+        *,
+        slot: datetime | None = None,
+        subject: int = 0,
+        target: Target | None = None,
+        bound: Mapping[str, str] = MappingProxyType({}),
+        leave_out: Collection[str] = (),
+        secret: str | None = None,
+        **otherwise: Unpack[Otherwise],
+    ) -> Attempt:
+        """A fresh attempt. `bound` are further identifiers by reference; `leave_out` are names of `VENDOR` that the
+        practice bound to nothing; `otherwise` is what the witness changes."""
+        pool = self.stage.pool
+        names = dict(zip(VENDOR, (pool.subjects[subject], pool.practitioner, pool.location, pool.service), strict=True))
+        request = make_request(
+            self.stage.connection,
+            operation,
+            start=slot or await self.slot(),
+            minutes=pool.minutes,
+            vendor={each: identifier for each, identifier in names.items() if each not in leave_out},
+            target=target,
+        )
+        request = replace(request, identifiers=Identifiers({**request.identifiers, **bound}))
+        witness = Witness(self.stage.adapter, **otherwise)
+        harness = AdapterHarness(
+            witness, request, secret=self.stage.secret if secret is None else secret, bounds=self.stage.bounds
+        )
+        return await self._entered(harness, witness)
+
+    async def following(
+        self,
+        earlier: Attempt,
+        operation: Operation,
+        slot: datetime | None = None,
+        **otherwise: Unpack[Otherwise],
+    ) -> Attempt:
+        """An attempt to move (to `slot`) or cancel what `earlier` wrote."""
+        witness = Witness(self.stage.adapter, **otherwise)
+        return await self._entered(earlier.following(operation, slot, witness), witness)
+
+    async def again(self, earlier: Attempt) -> Attempt:
+        """Another attempt at the very same proposal, with the same native key."""
+        witness = Witness(self.stage.adapter)
+        return await self._entered(earlier.again(witness), witness)
+
+    async def booked(self, slot: datetime | None = None, subject: int = 0) -> Attempt:
+        """A booking that was made: the precondition of much else."""
+        attempt = await self.attempt(slot=slot, subject=subject)
+        await attempt.must_be_ready()
+        await attempt.commit()
+        if not attempt.done:
+            raise CouldNotRunError(f"a booking to build upon was not made: {attempt.effect}, {attempt.code}")
+        return attempt
+
+    async def prepared(self, operation: Operation) -> tuple[Attempt, datetime]:
+        """A ready attempt at `operation`, on a booking of its own where it needs one, and the slot that it leaves."""
+        if operation is Operation.BOOK:
+            attempt = await self.attempt()
+            await attempt.must_be_ready()
+            return attempt, attempt.slot
+        booking = await self.booked()
+        slot = await self.slot() if operation is Operation.RESCHEDULE else None
+        attempt = await self.following(booking, operation, slot)
+        await attempt.must_be_ready()
+        return attempt, booking.slot
+
+    def intend(self, attempt: Attempt) -> None:
+        """Ledger what is about to be written, before it can be."""
+        self.stage.intend(self.requirement, attempt.slot)
+
+    async def _entered(self, harness: AdapterHarness, witness: Witness) -> Attempt:
+        try:
+            await self._stack.enter_async_context(harness)
+        except Refusal as refusal:
+            raise CheckFailed(f"the boundary does not admit the adapter: {refusal.code}") from None
+        attempt = Attempt(self, harness, witness)
+        self.attempts.append(attempt)
+        return attempt
+
+    # -- faults ---------------------------------------------------------------------------------------------
+
+    def arm(self, point: Point, which: Which = Which.MUTATION, *, once: bool = True) -> Receipt:
+        receipt = self.stage.proxy.arm(Fault(point, which, once))
+        self.receipts.append(receipt)
+        return receipt
+
+    def must_have_fired(self, receipt: Receipt) -> None:
+        """No receipt, no verdict (F-03)."""
+        self.stage.proxy.disarm()
+        if not receipt.fired:
+            raise CouldNotRunError(f"the fault {receipt.fault.point} did not fire on the intended request")
+
+    @contextmanager
+    def measuring_memory(self, wanted: bool) -> Iterator[None]:
+        """Fail where what happens in here holds more than `MEMORY_BYTES` besides the connection's reply limit."""
+        if not wanted:
+            yield
+            return
+        tracemalloc.start()
+        try:
+            yield
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        allowed = MEMORY_BYTES + 4 * self.stage.connection.limits.reply_bytes
+        self.expect(peak <= allowed, f"the attempt held {peak >> 20} MiB; at most {allowed >> 20} MiB are allowed")
+
+    # -- what stands at the system --------------------------------------------------------------------------
+
+    async def standing(self, slot: datetime) -> int:
+        """How many appointments of this run stand in that slot, by the observer."""
+        await self.stage.proxy.settle()
+        return await self.stage.standing(slot)
+
+    async def must_stand(self, expected: int, slot: datetime) -> None:
+        self.effects, self.expected_effects = await self.standing(slot), expected
+        if self.effects != expected:
+            raise CheckFailed(f"{expected} appointment(s) should stand in the slot; the observer sees {self.effects}")
+
+    async def took_effect(self, attempt: Attempt, left: datetime) -> bool:
+        """Whether the action is in force at the system; raises `CheckFailed` where it is so twice, or by half."""
+        here = await self.standing(attempt.slot)
+        if attempt.operation is Operation.CANCEL:
+            self.effects, self.expected_effects = here, 0
+            return here == 0
+        self.effects, self.expected_effects = here, 1
+        if here > 1:
+            raise CheckFailed(f"the observer sees {here} appointments in the slot: one action took effect {here} times")
+        if attempt.operation is Operation.RESCHEDULE:
+            behind = await self.standing(left)
+            if here + behind != 1:
+                raise CheckFailed(
+                    f"after a reschedule the observer sees {here} in the new slot and {behind} in the old"
+                )
+        return here == 1
+
+    # -- judging --------------------------------------------------------------------------------------------
+
+    @property
+    def doubts(self) -> tuple[ObservationFinding, ...]:
+        """What a look may find besides the truth: where appointments are matched rather than found by key, nothing."""
+        by_key = self.stage.descriptor.observation is Basis.BY_KEY
+        return () if by_key else (ObservationFinding.INDETERMINATE,)
+
+    def must(self, holds: bool, otherwise: str) -> None:
+        """A precondition: without it there is nothing to judge."""
+        if not holds:
+            raise CouldNotRunError(otherwise)
+
+    def expect(self, holds: bool, otherwise: str) -> None:
+        if not holds:
+            raise CheckFailed(otherwise)
+
+    def expect_code(self, found: Code | None, *allowed: Code) -> None:
+        if found not in allowed:
+            shown = "proven" if found is None else found
+            raise CheckFailed(f"expected {' or '.join(allowed)}, found {shown}")
+
+    def expect_effect(self, attempt: Attempt, *allowed: Effect) -> None:
+        if attempt.effect not in allowed:
+            found = f"{attempt.effect}, {attempt.code}"
+            raise CheckFailed(f"expected {' or '.join(allowed)}, found {found}")
+
+    def expect_sent(self, attempt: Attempt, *allowed: int) -> None:
+        if attempt.sent not in allowed:
+            wanted = " or ".join(map(str, allowed))
+            raise CheckFailed(f"expected {wanted} mutating request(s) on the wire, found {attempt.sent}")
+
+    def expect_finding(self, look: Look, *allowed: ObservationFinding) -> None:
+        if look.finding not in allowed:
+            raise CheckFailed(f"expected a look to find {' or '.join(allowed)}, found {look.finding}")
+
+    def misconduct(self) -> Iterator[str]:
+        """What happened besides, in the slugs that `conduct.*` is judged by."""
+        safe_posts = self.stage.descriptor.safe_posts
+        for attempt in self.attempts:
+            for call in attempt.witness.calls:
+                mutating = sum(self.stage.is_mutating(method, path, safe_posts) for method, path in call.tried)
+                if mutating > 1 or attempt.sent > 1:
+                    yield "second-mutation"
+                if mutating and call.phase is not Phase.COMMIT:
+                    yield "write-in-read"
+                if not call.sound or (call.raised is not None and not self._may_raise(call.raised)):
+                    yield "out-of-contract"
+            codes = (attempt.readiness, attempt.result.code if attempt.result else None)
+            if Code.ADAPTER_FAULT in codes and not self._excuses_fault(attempt):
+                yield "out-of-contract"
+            if Code.HOST_FORBIDDEN in codes:
+                yield "out-of-contract"
+
+    def _may_raise(self, error: BaseException) -> bool:
+        return isinstance(error, (*EXCUSED, asyncio.CancelledError)) or (
+            self.unreadable and isinstance(error, Exception)
+        )
+
+    def _excuses_fault(self, attempt: Attempt) -> bool:
+        """An adapter may raise on a reply that cannot be read; the boundary then says ADAPTER_FAULT."""
+        raised = [call.raised for call in attempt.witness.calls if call.raised is not None]
+        return self.unreadable and any(isinstance(error, Exception) for error in raised)
