@@ -180,7 +180,7 @@ class Run:
             return Code.CONNECTION_UNKNOWN
         if await ports.journal.suspended(proposal.connection):
             return Code.CONNECTION_SUSPENDED
-        if not ports.governance.admits_commit(connection, self.now()):
+        if not ports.admits_commit(connection, self.now()):
             return Code.GOVERNANCE_INCOMPLETE
         try:
             descriptor = ports.boundary.describe(proposal.connection)

@@ -1,13 +1,16 @@
-"""Which code an adapter is: the digest that a conformance statement names and that production compares.
+"""Which code an adapter is, and whether somebody whom the practice trusts has stated that it conforms.
 
-Owns: the rule. The code of an adapter is every file of the package that holds its class, and of the packages that
-hold the classes it inherits from (the gateway's own and Python's left out); for a class in a top-level module it
-is that one file. `__pycache__` is not looked at: it is made from the files beside it, and differs by machine. Nothing
-tells a file that only tests use from one that commits, so a changed byte, a renamed or an added file of any kind makes
-other code. An editable and an ordinary install of the same files are the same code; a file's mode and time, the
-distribution's name and version, and the libraries that an adapter imports are not part of it.
-Refuses, as `ConfigurationError`: links and anything else that is no regular file, code that is not on disk, and more
-of it than an adapter can need. Runs when a gateway opens and when a run of the suite begins, never in an attempt.
+Owns: the rule of identity, and admission by it. The code of an adapter is every file of the package that holds its
+class, and of the packages that hold the classes it inherits from (the gateway's own and Python's left out); for a
+class in a top-level module it is that one file. `__pycache__` is not looked at: it is made from the files beside it,
+and differs by machine. Nothing tells a file that only tests use from one that commits, so a changed byte, a renamed or
+an added file of any kind makes other code. An editable and an ordinary install of the same files are the same code; a
+file's mode and time, the distribution's name and version, and the libraries that it imports are not part of it.
+Outside environment `sandbox` a connection is admitted by a signed statement (`conformance/*.jws` in the home, beside
+the seal and not part of it) for this very code, its dialect, its claims and the gateway's contract version. All of it
+is judged once, when a gateway opens; an attempt compares instants.
+Refuses, as `ConfigurationError`: a connection that no statement admits, naming what is wrong and how to get one; links
+and anything else that is no regular file, code that is not on disk, and more of it than an adapter can need.
 """
 
 from __future__ import annotations
@@ -15,22 +18,34 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from gateway import documents
-from gateway.contracts.adapter import Adapter
+from gateway.attestation import ConformanceStatement
+from gateway.config import Configuration
+from gateway.contracts.adapter import CONTRACT_VERSION, Adapter, Descriptor
 from gateway.contracts.base import Slug
 from gateway.contracts.canonical import digest
-from gateway.errors import ConfigurationError, DocumentError
+from gateway.contracts.connection import Connection
+from gateway.contracts.failures import Refusal
+from gateway.contracts.references import ConnectionId
+from gateway.contracts.words import Environment
+from gateway.errors import ConfigurationError, DocumentError, UsageError
 from gateway.plugins import GIVEN, GROUP
+from gateway.signatures import MAX_TOKEN_BYTES, Keyring, Verified
 
 CODE_DOMAIN: Final = "code/v1"
 MAX_FILES: Final = 4096
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+DIRECTORY: Final = "conformance"
+SUFFIX: Final = ".jws"
+MAX_STATEMENTS: Final = 256
 
 _BYTECODE: Final = "__pycache__"
 _LENGTH_BYTES: Final = 8
@@ -72,6 +87,133 @@ def code_digest(*modules: str) -> str:
         for name in sorted(name.encode() for name in listed)
     )
     return digest(CODE_DOMAIN, content)
+
+
+@dataclass(frozen=True, slots=True)
+class Conformity:
+    """Which connections are admitted, by which statement. Where `needed` is false, all are."""
+
+    needed: bool
+    statements: Mapping[ConnectionId, ConformanceStatement]
+
+    def admits(self, connection: ConnectionId, now: datetime) -> bool:
+        """Whether its adapter may commit now: a statement that was valid at opening may have expired since."""
+        if not self.needed:
+            return True
+        held = self.statements.get(connection)
+        return held is not None and held.facts.issued_at <= now < held.facts.expires_at
+
+    def until(self, connection: ConnectionId, now: datetime) -> str:
+        """For people: how long a statement covers it."""
+        if not self.needed:
+            return "not needed"
+        held = self.statements.get(connection)
+        if held is None:
+            return "missing"
+        word = "covered until" if self.admits(connection, now) else "expired"
+        return f"{word} {held.facts.expires_at:%Y-%m-%d}"
+
+
+def admit(
+    configuration: Configuration,
+    keyring: Keyring,
+    adapters: Mapping[str, Adapter],
+    claims: Callable[[ConnectionId], Descriptor],
+    now: datetime,
+) -> Conformity:
+    """Judge every sealed connection whose adapter is installed; raises `ConfigurationError`.
+
+    `claims` is what the adapter claims for a connection (`Boundary.describe`); where it raises, nothing is admitted
+    and nothing refused, since no attempt can reach that adapter either.
+    """
+    environment = configuration.settings.environment
+    if environment is Environment.SANDBOX:
+        return Conformity(needed=False, statements=MappingProxyType({}))
+    held, faults = _held(configuration, keyring)
+    codes: dict[str, AdapterCode] = {}
+    admitted: dict[ConnectionId, ConformanceStatement] = {}
+    for reference, connection in sorted(configuration.connections.items()):
+        try:
+            claimed = claims(reference)
+        except Refusal:
+            continue
+        name = connection.adapter
+        if name not in codes:
+            codes[name] = identify(adapters[name], name)
+        judged = [(entry, _amiss(entry, codes[name], connection, claimed, now)) for entry in held]
+        fitting = [entry for entry, amiss in judged if not amiss]
+        if not fitting:
+            reasons = [amiss for entry, amiss in judged if entry.adapter == name]
+            raise ConfigurationError(_refusal(connection, environment, reasons or faults))
+        admitted[reference] = max(fitting, key=lambda entry: entry.facts.expires_at)
+    return Conformity(needed=True, statements=MappingProxyType(admitted))
+
+
+def install(configuration: Configuration, keyring: Keyring, token: str) -> Path:
+    """Keep a statement in the home, for the next opening; the file. Raises `UsageError` where no key that the
+    practice trusts for this signed it, and `DocumentError`. Whether it admits anything is judged at opening."""
+    verified = keyring.verify(token, ConformanceStatement, practice=configuration.settings.practice)
+    stated = verified.statement
+    name = f"{DIRECTORY}/{stated.adapter}-{stated.facts.dialect}-{verified.digest[:16]}{SUFFIX}"
+    try:
+        documents.make_directory(configuration.home / DIRECTORY)
+    except OSError:
+        raise DocumentError(f"{DIRECTORY}/ cannot be made in the home; check its owner and mode") from None
+    documents.write(configuration.home / name, token.encode(), name, MAX_TOKEN_BYTES)
+    return configuration.home / name
+
+
+def _held(configuration: Configuration, keyring: Keyring) -> tuple[list[ConformanceStatement], list[str]]:
+    """The home's statements that verify, and what is wrong with the others. One that nothing needs stops nothing."""
+    held: list[ConformanceStatement] = []
+    faults: list[str] = []
+    paths = sorted((configuration.home / DIRECTORY).glob(f"*{SUFFIX}"))
+    if len(paths) > MAX_STATEMENTS:
+        raise ConfigurationError(f"{DIRECTORY}/ holds more than {MAX_STATEMENTS} statements; remove the old ones")
+    for path in paths:
+        try:
+            held.append(_read(path, configuration, keyring).statement)
+        except (DocumentError, UsageError) as error:
+            faults.append(f"{DIRECTORY}/{ascii(path.name)[1:-1]}: {error}")
+    return held, faults
+
+
+def _read(path: Path, configuration: Configuration, keyring: Keyring) -> Verified[ConformanceStatement]:
+    content = documents.read(path, "the statement", MAX_TOKEN_BYTES) or b""
+    token = content.decode("ascii", errors="replace").strip()
+    return keyring.verify(token, ConformanceStatement, practice=configuration.settings.practice)
+
+
+def _amiss(
+    stated: ConformanceStatement, code: AdapterCode, connection: Connection, claimed: Descriptor, now: datetime
+) -> str:
+    """Why this statement does not admit the connection; empty where it does."""
+    facts = stated.facts
+    if stated.adapter != code.name:
+        return "its statement is of another adapter"
+    if stated.code_digest != code.digest:
+        return "its statement is of other code than is installed"
+    if facts.contract_version != CONTRACT_VERSION:
+        return f"its statement is of contract version {facts.contract_version}, not {CONTRACT_VERSION}"
+    if facts.dialect != connection.dialect:
+        return f"its statement is of dialect {facts.dialect}, not {connection.dialect}"
+    if facts.capabilities != claimed:
+        return "it claims other capabilities here than were tried"
+    if facts.issued_at > now:
+        return "its statement is not valid yet"
+    if facts.expires_at <= now:
+        return f"its statement expired on {facts.expires_at:%Y-%m-%d}"
+    return ""
+
+
+def _refusal(connection: Connection, environment: Environment, reasons: Iterable[str]) -> str:
+    adapter = connection.adapter
+    said = "; ".join(dict.fromkeys(reasons)) or f"{DIRECTORY}/ holds no conformance statement for it"
+    return (
+        f"adapter {adapter} is not loaded in environment {environment} for {connection.connection_id}: {said}. "
+        f"Try it: gateway conformance run {adapter} --target FILE --report DIR; then gateway conformance sign "
+        f"--report DIR --key FILE --out STATEMENT; then gateway conformance install STATEMENT --results FILE --home DIR"
+    )
 
 
 def _given(module: str) -> bool:

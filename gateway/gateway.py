@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gateway import config, observation, recovery
+from gateway import config, conformity, observation, recovery
 from gateway.attempt import AttemptEnded, KeyTaken, Run
 from gateway.audit.acknowledgement import Sinks
 from gateway.boundary import Boundary
@@ -89,6 +89,7 @@ class Gateway:
             sibling_digest=journal.sibling_digest,
             bounds=settings.bounds,
         )
+        conforming = conformity.admit(configuration, keyring, plugins.adapters(), boundary.describe, clock.now())
         sinks = Sinks(
             sinks={use.name: plugins.audit_sink(use, home) for use in settings.sinks},
             seconds=settings.bounds.sink_seconds,
@@ -105,6 +106,7 @@ class Gateway:
             configuration=configuration,
             keyring=keyring,
             governance=governance,
+            conformity=conforming,
             policies=PolicyStore.load(configuration.policies_directory),
             boundary=boundary,
             journal=journal,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from gateway.audit.acknowledgement import Sinks
 from gateway.boundary import Boundary
 from gateway.clock import Clock
 from gateway.config import Bounds, Configuration
+from gateway.conformity import Conformity
+from gateway.contracts.connection import Connection
 from gateway.contracts.references import PracticeId
 from gateway.contracts.words import Environment
 from gateway.gates import Gatekeeper
@@ -26,6 +28,7 @@ class Ports:
     configuration: Configuration
     keyring: Keyring
     governance: Governance
+    conformity: Conformity
     policies: PolicyStore
     boundary: Boundary
     journal: Journal
@@ -45,6 +48,11 @@ class Ports:
     @property
     def bounds(self) -> Bounds:
         return self.configuration.settings.bounds
+
+    def admits_commit(self, connection: Connection, now: datetime) -> bool:
+        """Whether people have admitted commits on this connection (GOV-12) and its adapter is stated to conform."""
+        admitted = self.governance.admits_commit(connection, now)
+        return admitted and self.conformity.admits(connection.connection_id, now)
 
     @property
     def skew(self) -> timedelta:

@@ -33,6 +33,7 @@ def list_(home: Home = HOME, as_json: Json = False) -> None:
                 entry["connection_id"],
                 entry["adapter"],
                 entry["base_url"],
+                entry["conformance"],
                 marked(Tone.CARE, "suspended")
                 if entry["suspended"]
                 else marked(Tone.GOOD, "open")
@@ -41,7 +42,11 @@ def list_(home: Home = HOME, as_json: Json = False) -> None:
             )
             for entry in documents
         ]
-        page = listing(("connection", "adapter", "address", "now"), rows, "no connection: gateway connections add FILE")
+        page = listing(
+            ("connection", "adapter", "address", "conformance", "now"),
+            rows,
+            "no connection: gateway connections add FILE",
+        )
         answer.give({"connections": documents}, [page])
 
 
@@ -77,7 +82,8 @@ async def _connections(gateway: Gateway) -> list[dict[str, Any]]:
         {
             **connection.plain(),
             "suspended": await ports.journal.suspended(name),
-            "admitted": ports.governance.admits_commit(connection, ports.clock.now()),
+            "admitted": ports.admits_commit(connection, ports.clock.now()),
+            "conformance": ports.conformity.until(name, ports.clock.now()),
         }
         for name, connection in sorted(ports.configuration.connections.items())
     ]

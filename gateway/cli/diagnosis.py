@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 WRITTEN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """No clock that shows an earlier time can be right."""
 
-SIGNING_KEYS: Final = ("reviewer", "operator", "governance", "checkpoint")
+SIGNING_KEYS: Final = ("reviewer", "operator", "governance", "checkpoint", "conformance")
+
+RENEWAL: Final = timedelta(days=30)
+"""How long before a conformance statement expires the doctor says so."""
 
 
 class Health(StrEnum):
@@ -91,6 +94,8 @@ async def _opened(gateway: Gateway) -> AsyncIterator[Finding]:
     for each in _policies(gateway):
         yield each
     for each in _governance(gateway):
+        yield each
+    for each in _conformity(gateway):
         yield each
     for each in _registry(gateway):
         yield each
@@ -159,6 +164,18 @@ def _governance(gateway: Gateway) -> Iterator[Finding]:
         yield Finding("governance", Health.WELL, f"admits commits in environment {ports.environment}")
 
 
+def _conformity(gateway: Gateway) -> Iterator[Finding]:
+    """How long each connection's adapter is stated to conform; without a statement no gateway opens."""
+    conformity, now = gateway.ports.conformity, gateway.ports.clock.now()
+    if not conformity.needed:
+        yield Finding("conformance", Health.WELL, f"no statement is needed in environment {gateway.ports.environment}")
+    for name, stated in conformity.statements.items():
+        covered = f"{name}: {stated.adapter} conforms, dialect {stated.facts.dialect}, {conformity.until(name, now)}"
+        soon = stated.facts.expires_at - now < RENEWAL
+        do = "run the suite again in time, then sign and install its statement (gateway conformance)" if soon else ""
+        yield Finding("conformance", Health.NOTE if soon else Health.WELL, covered, do)
+
+
 def _registry(gateway: Gateway) -> Iterator[Finding]:
     from gateway.cli.proposing import registry_of
 
@@ -193,7 +210,7 @@ async def _connections(gateway: Gateway) -> AsyncIterator[Finding]:
             do = "install its adapter (gateway adapters list), or mend its entry and seal"
             yield Finding("connection", Health.ILL, f"{name}: adapter {connection.adapter} cannot be used", do)
             continue
-        if not ports.governance.admits_commit(connection, ports.clock.now()):
+        if not ports.admits_commit(connection, ports.clock.now()):
             do = "gateway seal signs a sandbox record for its hosts; elsewhere the governance record must be complete"
             yield Finding("connection", Health.ILL, f"{name}: its hosts are not admitted", do)
         elif await ports.journal.suspended(name):

@@ -29,6 +29,8 @@ from gateway.contracts.proposal import Operation, Particulars
 from gateway.contracts.references import AppointmentId, PracticeId
 from gateway.contracts.words import ObservationFinding
 
+CONTRACT_VERSION = 1
+"""Of what an adapter is asked and held to; a conformance statement counts for one version."""
 VERSION_DOMAIN = "version/v1"
 NATIVE_KEY_DOMAIN = "native-key/v1"
 HEXADECIMAL = "0123456789abcdef"

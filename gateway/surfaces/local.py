@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from gateway import config, documents, home
+from gateway.attestation import ConformanceStatement
 from gateway.audit.checkpoint import Checkpoint
 from gateway.clock import Clock, SystemClock
 from gateway.config import Bounds, Configuration, PluginUse, Settings
@@ -35,6 +36,7 @@ REVIEWER: Final = "reviewer"
 OPERATOR: Final = "operator"
 GOVERNANCE: Final = "governance"
 CHECKPOINT: Final = "checkpoint"
+CONFORMANCE: Final = "conformance"
 
 MAY_SIGN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -42,6 +44,7 @@ MAY_SIGN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         OPERATOR: (Trigger.typ, Stop.typ, Withdrawal.typ, Resolution.typ),
         GOVERNANCE: (GovernanceRecord.typ, SandboxRecord.typ),
         CHECKPOINT: (Checkpoint.typ,),
+        CONFORMANCE: (ConformanceStatement.typ,),
     }
 )
 
