@@ -58,7 +58,7 @@ class Call:
             yield str(error)
             yield from (repr(argument) for argument in error.args)
             yield from getattr(error, "__notes__", ())
-            error = error.__cause__ or error.__context__
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 class Otherwise(TypedDict, total=False):
