@@ -79,11 +79,13 @@ REFUSALS: Final[Mapping[Rejection | Denial, Reply]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One admitted request. `path` holds the values of the route's `{names}`, percent-decoded."""
+    """One admitted request. `path` holds the values of the route's `{names}`, percent-decoded; `may_write` is what
+    a vendor tells a caller about its own rights."""
 
     engine: Engine
     request: Request
-    path: Mapping[str, str] = field(repr=False)
+    path: Mapping[str, str]
+    may_write: bool
 
     def body(self, shape: type[Shape]) -> Shape:
         """The JSON body; raises `RejectedError` (INVALID) where it is not of this shape."""
@@ -126,13 +128,15 @@ class _Door:
     limited: str = field(repr=False)
     asks: bool = True
 
-    def denies(self, request: Request, *, writes: bool) -> Denial | None:
-        sent = request.headers.get("authorization", "").encode()
-        if not self.asks or hmac.compare_digest(sent, self.full.encode()):
-            return None
-        if not hmac.compare_digest(sent, self.limited.encode()):
-            return Denial.UNAUTHORISED
-        return Denial.FORBIDDEN if writes else None
+    def may_read(self, request: Request) -> bool:
+        return self.may_write(request) or _same(request, self.limited)
+
+    def may_write(self, request: Request) -> bool:
+        return not self.asks or _same(request, self.full)
+
+
+def _same(request: Request, expected: str) -> bool:
+    return hmac.compare_digest(request.headers.get("authorization", "").encode(), expected.encode())
 
 
 class Twin:
@@ -202,12 +206,15 @@ class Twin:
         writes = request.method not in _SAFE_METHODS if route is None else route.writes
         if writes:
             engine.tally(request.method, request.path, None)
-        if denial := door.denies(request, writes=writes):
-            return self._refusals[denial]
+        may_write = door.may_write(request)
+        if not may_write and not door.may_read(request):
+            return self._refusals[Denial.UNAUTHORISED]
+        if writes and not may_write:
+            return self._refusals[Denial.FORBIDDEN]
         if route is None:
             return self._refusals[Denial.NO_ROUTE]
         try:
-            return route.handler(Call(engine, request, path))
+            return route.handler(Call(engine, request, path, may_write))
         except RejectedError as error:
             return self._refusals[error.rejection]
 

@@ -1,4 +1,4 @@
-"""The engine keeps its four invariants, also against itself in other threads."""
+"""The engine keeps its four invariants, also against itself in other threads, and gives them up where told to."""
 
 from __future__ import annotations
 
@@ -203,6 +203,58 @@ def test_threads_with_keys_of_their_own_get_one_slot_once(engine: Engine, databa
 def test_threads_with_one_key_write_once_and_all_hear_of_it(engine: Engine, database: Path, slot: Booking) -> None:
     assert in_threads(database, slot, ["one"] * WORKERS) == ["replayed"] * (WORKERS - 1) + ["written"]
     assert engine.effects() == 1
+
+
+def test_an_engine_without_exclusivity_lets_appointments_overlap_and_says_that_the_time_is_taken(
+    database: Path, slot: Booking
+) -> None:
+    with Engine.open(database, exclusive=False) as engine:
+        first, second = engine.book("first", slot).appointment, engine.book("second", slot).appointment
+        moved = engine.reschedule("third", second.id, "1", later(slot, 10)).appointment
+        assert not engine.is_free(slot.participants, slot.start, slot.end)
+        assert engine.appointments() == (first, moved)
+
+
+def test_an_engine_without_unique_keys_writes_each_time_and_finds_all_of_it(database: Path, slot: Booking) -> None:
+    with Engine.open(database, unique_keys=False) as engine:
+        first = engine.book("one", slot)
+        second = engine.book("one", later(slot, 60))
+        assert not first.replayed and not second.replayed
+        assert engine.search("one") == (first.appointment, second.appointment)
+        assert engine.find("one") == first.appointment
+        assert engine.cancel("one", first.appointment.id, "1", None).appointment.keys == ("one", "one")
+        assert engine.effects() == 3
+
+
+def test_an_engine_without_unique_keys_still_keeps_times_apart(database: Path, slot: Booking) -> None:
+    with Engine.open(database, unique_keys=False) as engine:
+        engine.book("one", slot)
+        with pytest.raises(RejectedError) as error:
+            engine.book("one", slot)
+    assert rejection(error) is Rejection.SLOT_TAKEN
+
+
+def test_a_write_without_a_key_is_made_each_time_and_shows_none(engine: Engine, slot: Booking) -> None:
+    first = engine.book(None, slot).appointment
+    second = engine.book(None, later(slot, 60)).appointment
+    assert first.keys == second.keys == ()
+    assert engine.cancel("named", first.id, "1", None).appointment.keys == ("named",)
+    assert engine.appointments()[0].keys == ("named",)
+
+
+def test_a_removed_appointment_was_never_there(engine: Engine, slot: Booking, booked: Appointment) -> None:
+    other = engine.book("other", later(slot, 60)).appointment
+    engine.reschedule("second", booked.id, "1", later(slot, 15))
+    assert engine.remove(booked.id) is True
+    assert engine.appointments() == (other,)
+    assert engine.find("first") is engine.find("second") is None
+    assert (engine.effects(), engine.is_free(slot.participants, slot.start, slot.end)) == (1, True)
+    assert engine.book("first", slot).replayed is False
+
+
+def test_what_is_not_there_cannot_be_removed(engine: Engine, booked: Appointment) -> None:
+    assert engine.remove("nothing") is False
+    assert engine.appointments() == (booked,)
 
 
 def test_everything_is_still_there_after_reopening(database: Path, slot: Booking) -> None:
