@@ -82,7 +82,8 @@ def _receipts(receipts: Sequence[ReceiptRecord]) -> Iterator[Markup]:
         answered = "the system answered it" if receipt.answered else "the system did not answer it"
         which = f" on exchange {receipt.exchange}" if receipt.exchange is not None else ""
         told = f" {fired}{which}; the request {reached}, {answered}. "
-        yield element("li", "Fault ", element("code", receipt.point), told, "; ".join(receipt.facts))
+        facts = "".join(f"{fact[:1].upper()}{fact[1:].rstrip('.')}. " for fact in receipt.facts)
+        yield element("li", "Fault ", element("code", receipt.point), told, facts)
 
 
 def _wire(name: str, exchanges: Sequence[ExchangeRecord]) -> Markup:

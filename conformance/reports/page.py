@@ -15,7 +15,7 @@ from conformance.reports.markup import Markup, element, joined
 from conformance.reports.matrix import matrix
 from conformance.reports.outline import headline, lines
 from conformance.reports.summary import at_most_once, identity, reach, verdict
-from conformance.results import RESULTS_FILE, Results
+from conformance.results import RESULTS_FILE, Judgement, Results
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -56,7 +56,9 @@ def page(results: Results) -> bytes:
 
 def _sections(results: Results) -> list[tuple[str, str, str, Markup]]:
     """Anchor, title, what it says, and content of each section, in order."""
-    failed = [line for line in lines(results) if told_at_length(line)]
+    failed = sorted(
+        (line for line in lines(results) if told_at_length(line)), key=lambda line: line.counts is not Judgement.FAILED
+    )
     found = [
         ("identity", "What was tried", "", identity(results)),
         ("at-most-once", "At most once", "", at_most_once(results)),
@@ -87,5 +89,5 @@ _TWIN = "A twin stands in where the sandbox cannot bear a check. What differs be
 
 def _section(name: str, title: str, told: str, content: Markup) -> Markup:
     heading = element("h2", title, id=f"{name}-title")
-    told_too = element("p", told, class_="quiet") if told else None
+    told_too = element("p", told, class_="intro quiet") if told else None
     return element("section", heading, told_too, joined(content), id=name, aria_labelledby=f"{name}-title")

@@ -94,26 +94,24 @@ def identity(results: Results) -> Markup:
     """What was tried, on what, by which suite, when."""
     seconds = round((results.ended_at - results.started_at).total_seconds())
     target, adapter = results.target, results.adapter
+    parts = f", in {results.parts} parts" if results.parts > 1 else ""
     facts = {
         "Adapter": f"{adapter.name}, from {adapter.distribution} {adapter.version}",
-        "Installed code": _digest(adapter.code_digest),
         "System": f"{target.label}{', started by the run itself' if target.launched else ''}",
+        "Digest of the installed code": _digest(adapter.code_digest),
+        "Fingerprint of the system": _digest(target.fingerprint),
         "Dialect": target.dialect,
-        "Target fingerprint": _digest(target.fingerprint),
         "Twin": target.twin or "none",
         "Observer": GRADES[target.observer],
-        "Profile": "sandbox"
-        if results.profile is Profile.SANDBOX
-        else "production, reads only: no write was sent, so conformance cannot be shown",
         "Cut points": "all on the system itself"
         if results.exhaustive
         else "core on the sandbox, the others on the twin",
-        "Suite": joined(
-            f"{results.suite_version}, contract version {results.contract_version}, ", _digest(results.suite)
-        ),
-        "Salt of the values": _digest(results.salt),
-        "Time": f"{results.started_at:%Y-%m-%d %H:%M:%S} to {results.ended_at:%H:%M:%S} UTC, "
-        f"{seconds // 60} min {seconds % 60} s, in {results.parts} {'part' if results.parts == 1 else 'parts'}",
+        "Suite": f"{results.suite_version}, contract version {results.contract_version}",
+        "Profile": "sandbox" if results.profile is Profile.SANDBOX else "production, reads only: no write was sent",
+        "Digest of the suite": _digest(results.suite),
+        "Salt of the run's values": _digest(results.salt),
+        "Began": f"{results.started_at:%Y-%m-%d %H:%M:%S} UTC",
+        "Took": f"{seconds // 60} min {seconds % 60} s{parts}",
     }
     return element("dl", *(element("div", element("dt", name), element("dd", fact)) for name, fact in facts.items()))
 
