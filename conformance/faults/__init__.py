@@ -73,7 +73,8 @@ class Receipt:
 class Exchange:
     """One request as it arrived at the proxy, and what became of it. Bodies stay in memory.
 
-    Instants are monotonic seconds. `status` is the system's; `delivered` counts reply bytes passed on.
+    Instants are monotonic seconds. `status` is the system's; `delivered` counts reply bytes passed on. `note` is the
+    proxy's own word on an exchange that did not end by itself ("the system could not be reached").
     """
 
     number: int
@@ -91,3 +92,4 @@ class Exchange:
     reply_body: bytes = field(default=b"", repr=False)
     delivered: int = 0
     point: Point | None = None
+    note: str = ""

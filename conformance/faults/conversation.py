@@ -1,0 +1,411 @@
+"""One client's connection through the proxy: request by request, whole in and whole out, unless a fault is due.
+
+Owns: the order of things in an exchange, and each point's breaking of it.
+Invariants: a request is forwarded only when it is complete, once, and never again because of a failure; a mutating
+request has an upstream connection of its own; what the system said is passed on as it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final, NoReturn
+
+import h11
+
+from conformance.faults import Exchange, Point, answers
+from conformance.faults.client import Client
+from conformance.faults.messages import (
+    MAX_BODY_BYTES,
+    MAX_HEAD_BYTES,
+    RawHeaders,
+    Reply,
+    Request,
+    head_of,
+    is_mutating,
+    may_have_body,
+    read_head,
+    read_reply,
+    request_parser,
+)
+from conformance.faults.switch import Armed, Switch
+from conformance.faults.traffic import NotForwardedError, Traffic
+from conformance.faults.upstream import Link, UnreachableError, Upstream
+
+KEPT_BODY_BYTES: Final = 256 * 1024
+REPLY_SECONDS: Final = 60.0
+HOLD_SECONDS: Final = 30.0
+DRIP_SECONDS: Final = 0.05
+_NOISE_BYTES: Final = 64
+_EARLY: Final = frozenset({Point.MID_HEAD, Point.MID_SEND})
+_UNFORWARDED: Final = frozenset(
+    {
+        *(Point.AFTER_SEND, Point.ERROR_BEFORE, Point.UNAVAILABLE, Point.THROTTLED, Point.INVALID),
+        *(Point.SLOW, Point.ENDLESS_HEAD),
+    }
+)
+_WHOLE: Final = frozenset(Point) - _EARLY - {Point.REFUSED, Point.BEFORE_SEND}
+
+
+class _CutError(Exception):
+    """The exchange ends here, and the client's connection is reset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all conversations of one proxy share."""
+
+    upstream: Upstream
+    switch: Switch
+    traffic: Traffic
+    safe_posts: tuple[str, ...] = ()
+    canary: str = field(default="", repr=False)
+
+
+class Conversation:
+    """One accepted connection, from its first request to its end."""
+
+    def __init__(self, client: Client, setup: Setup) -> None:
+        self._client = client
+        self._setup = setup
+        self._kept: Link | None = None
+        self._current: Exchange | None = None
+
+    async def run(self) -> None:
+        """Serve until either end is through; leaves both connections closed."""
+        try:
+            while await self._exchange():
+                self._current = None
+            self._client.close()
+        except (_CutError, ConnectionError):
+            pass  # cut by a fault, or the client is gone and there is nobody left to tell
+        finally:
+            self._client.reset()
+            if self._kept is not None:
+                self._kept.cut()
+
+    async def _exchange(self) -> bool:
+        """One request and its reply; whether another may follow."""
+        first = await self._client.receive(1)
+        if not first:
+            return False
+        with self._setup.traffic.under_way():
+            try:
+                request = await self._receive(first)
+                assert self._current is not None
+                return await self._answer(request, self._current)
+            except (_CutError, ConnectionError):
+                self._client.reset()
+                raise
+            finally:
+                if self._current is not None:
+                    self._current.ended = monotonic()
+
+    # The request
+
+    async def _receive(self, first: bytes) -> Request:
+        """One whole request, of which the first byte was read."""
+        arrived = monotonic()
+        raw = bytearray(await self._early(first, arrived))
+        parser = request_parser()
+        parser.receive_data(bytes(raw))
+        body = bytearray()
+        head, begin = None, 0
+        while True:
+            try:
+                event = parser.next_event()
+            except h11.RemoteProtocolError:
+                raise self._broken("the request is no HTTP, or breaks off") from None
+            if event is h11.NEED_DATA:
+                if interim := _interim(parser):
+                    await self._client.send(interim)
+                received = await self._client.receive()
+                raw += received
+                parser.receive_data(received)
+            elif isinstance(event, h11.Request):
+                head, begin = head_of(event), len(raw) - len(parser.trailing_data[0])
+                mutating = is_mutating(head.method, head.target, self._setup.safe_posts)
+                self._arrive(head.method, head.target, mutating=mutating, arrived=arrived).request_headers = _text(
+                    head.headers
+                )
+            elif isinstance(event, h11.Data):
+                body += event.data
+                if len(body) > MAX_BODY_BYTES:
+                    raise self._broken("the request's body is over 8 MiB")
+            else:
+                break
+        if head is None or self._current is None or head.method == "CONNECT":
+            raise self._broken("no request that can be passed on")
+        surplus = parser.trailing_data[0]
+        self._client.put_back(surplus)
+        self._current.request_body = bytes(body[:KEPT_BODY_BYTES])
+        keeps = parser.their_state is h11.DONE
+        return Request(head=head, body=bytes(body), framed=bytes(raw[begin : len(raw) - len(surplus)]), keeps=keeps)
+
+    def _arrive(self, method: str, target: str, *, mutating: bool, arrived: float) -> Exchange:
+        if self._current is None:
+            self._current = self._setup.traffic.begin(method, target, mutating=mutating, arrived=arrived)
+        self._current.target = target
+        return self._current
+
+    def _broken(self, note: str) -> _CutError:
+        if self._current is not None:
+            self._current.note = note
+        return _CutError(note)
+
+    async def _early(self, first: bytes, arrived: float) -> bytes:
+        """Read on, no further than a fault inside the request needs, and strike; returns what was read. Byte by
+        byte: nothing beyond the point may be taken from the kernel."""
+        armed = self._setup.switch.waiting(_EARLY)
+        raw = bytearray(first)
+        if armed is None:
+            return first
+        if armed.point is Point.MID_HEAD:
+            await self._cut_head(raw, arrived)
+        else:
+            await self._cut_request(raw, arrived)
+        return bytes(raw)
+
+    async def _cut_head(self, raw: bytearray, arrived: float) -> None:
+        while True:
+            method, *rest = raw.decode("latin-1").split(" ", 2)
+            if rest and (method != "POST" or not self._setup.safe_posts or len(rest) == 2):
+                break
+            if raw.endswith(b"\n") or not await self._more(raw):
+                return
+        mutating = is_mutating(method, rest[0], self._setup.safe_posts)
+        if armed := self._setup.switch.take(_EARLY, mutating=mutating):
+            armed.note(f"{len(raw)} bytes of the request's head were read")
+            self._strike(armed, self._arrive(method, rest[0], mutating=mutating, arrived=arrived))
+
+    async def _cut_request(self, raw: bytearray, arrived: float) -> None:
+        while not raw.endswith(b"\r\n\r"):
+            if len(raw) > MAX_HEAD_BYTES or not await self._more(raw):
+                return
+        head = read_head(bytes(raw) + b"\n")
+        if head is None:
+            return
+        mutating = is_mutating(head.method, head.target, self._setup.safe_posts)
+        armed = self._setup.switch.take(_EARLY, mutating=mutating)
+        if armed is None:
+            return
+        fact = "all but the last byte of the request's head was read; it has no body"
+        if head.has_body:
+            await self._more(raw)
+            # Of a chunked body only the first byte: its end is not known, and one byte is never the whole.
+            part = 1 if head.length is None else head.length // 2
+            if any(name.lower() == b"expect" for name, _ in head.headers):
+                await self._client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            read = 0
+            while read < part and await self._more(raw):
+                read += 1
+            fact = f"the request's head and {read} bytes of its body were read"
+        armed.note(fact)
+        exchange = self._arrive(head.method, head.target, mutating=mutating, arrived=arrived)
+        exchange.request_headers = _text(head.headers)
+        self._strike(armed, exchange)
+
+    async def _more(self, raw: bytearray) -> bool:
+        received = await self._client.receive(1)
+        raw += received
+        return bool(received)
+
+    # The reply
+
+    async def _answer(self, request: Request, exchange: Exchange) -> bool:
+        armed = self._setup.switch.take(_WHOLE, mutating=exchange.mutating)
+        try:
+            if armed is not None and armed.point in _UNFORWARDED and armed.hit(exchange):
+                return await self._instead(armed, request, exchange)
+            reply = await self._forward(request, exchange)
+            if armed is None or armed.point in _UNFORWARDED:
+                return await self._deliver(request, reply, exchange)
+            armed.note(f"the system answered {reply.status}")
+            return await self._distort(armed, request, reply, exchange)
+        finally:
+            if armed is not None:
+                armed.follow(exchange)
+
+    async def _instead(self, armed: Armed, request: Request, exchange: Exchange) -> bool:
+        """A fault that keeps the request from the system."""
+        canary = self._setup.canary
+        if armed.point in answers.PROBLEMS:
+            await self._send(exchange, answers.problem(armed.point, request.head.method, canary))
+            return request.keeps
+        if armed.point is Point.SLOW:
+            await self._pour(armed, exchange, answers.drip(canary), DRIP_SECONDS)
+        elif armed.point is Point.ENDLESS_HEAD:
+            await self._pour(armed, exchange, answers.endless_head(canary))
+        raise _CutError(armed.point)
+
+    async def _distort(self, armed: Armed, request: Request, reply: Reply, exchange: Exchange) -> bool:
+        """A fault upon the system's complete reply."""
+        point, canary = armed.point, self._setup.canary
+        if armed.strike is not None:
+            return await self._call(armed, request, reply, exchange)
+        armed.hit(exchange)
+        match point:
+            case Point.AFTER_COMMIT | Point.MID_REPLY_HEAD | Point.MID_REPLY:
+                await self._send(exchange, _part(armed, reply))
+            case Point.LATE:
+                if await self._held(armed):
+                    return await self._deliver(request, reply, exchange)
+            case Point.ERROR_AFTER:
+                await self._send(exchange, answers.problem(point, request.head.method, canary))
+                return request.keeps
+            case Point.GARBAGE:
+                await self._send(exchange, answers.garbage(canary))
+                return False
+            case Point.GARBAGE_BODY:
+                await self._send(exchange, self._noisy(armed, request, reply))
+                return request.keeps and reply.keeps
+            case Point.OVERSIZED:
+                await self._pour(armed, exchange, answers.oversized(canary))
+            case Point.DUPLICATE:
+                await self._send(exchange, reply.raw * 2)
+                return False
+            case Point.REDELIVERED:
+                reply = await self._forward(request, exchange)
+                armed.note(f"the second time it answered {reply.status}")
+                return await self._deliver(request, reply, exchange)
+            case _:
+                raise AssertionError(f"{point} does not strike here")
+        raise _CutError(point)
+
+    async def _call(self, armed: Armed, request: Request, reply: Reply, exchange: Exchange) -> bool:
+        """Call the strike where the point would have broken the exchange, which then goes on."""
+        if armed.point is not Point.DUPLICATE:
+            armed.hit(exchange)
+            return await self._deliver(request, reply, exchange)
+        goes_on = await self._deliver(request, reply, exchange)
+        armed.hit(exchange)
+        return goes_on
+
+    def _noisy(self, armed: Armed, request: Request, reply: Reply) -> bytes:
+        if not may_have_body(request.head.method, reply.status or 0):
+            armed.note("the reply could have no body; it was passed on as it came")
+            return reply.raw
+        if not reply.body:
+            armed.note(f"the reply had no body; {_NOISE_BYTES} bytes of noise were added")
+        return reply.with_body(answers.noise(len(reply.body) or _NOISE_BYTES, self._setup.canary))
+
+    async def _deliver(self, request: Request, reply: Reply, exchange: Exchange) -> bool:
+        await self._send(exchange, reply.raw)
+        return request.keeps and reply.keeps
+
+    async def _send(self, exchange: Exchange, content: bytes) -> None:
+        await self._client.send(content)
+        exchange.delivered += len(content)
+
+    def _strike(self, armed: Armed, exchange: Exchange) -> None:
+        if armed.hit(exchange):
+            raise _CutError(armed.point)
+
+    # Holding and pouring
+
+    async def _held(self, armed: Armed) -> bool:
+        """Hold back until the client is gone, or the fault is released; whether the client is still there."""
+        gone = await _first(self._client.hangs_up(), armed.released.wait())
+        armed.note("the client hung up before the reply" if gone == 0 else "the reply was passed on late")
+        return gone != 0
+
+    async def _pour(self, armed: Armed, exchange: Exchange, pieces: Iterator[bytes], pause_seconds: float = 0) -> None:
+        async def pour() -> None:
+            with suppress(ConnectionError):  # the client had enough
+                for piece in pieces:
+                    await self._send(exchange, piece)
+                    if pause_seconds:
+                        await asyncio.sleep(pause_seconds)
+
+        await _first(self._client.hangs_up(), armed.released.wait(), pour())
+
+    # The system
+
+    async def _forward(self, request: Request, exchange: Exchange) -> Reply:
+        """Hand the request over and read the whole reply. What breaks off is passed on as far as it came, and the
+        client cut off in its turn."""
+        link = await self._link(fresh=exchange.mutating)
+        kept = False
+        try:
+            await self._setup.traffic.admit(exchange)
+            link.writer.write(request.head.rewritten(self._setup.upstream.authority) + request.framed)
+            exchange.forwarded = monotonic()
+            async with asyncio.timeout(REPLY_SECONDS):
+                with suppress(OSError):  # a system that stops reading may still have answered
+                    await link.writer.drain()
+                reply = await read_reply(link.reader, request.head.method)
+            kept = reply.keeps and request.keeps and not exchange.mutating
+        except NotForwardedError:
+            raise self._broken("not forwarded: the run may not write this") from None
+        except TimeoutError:
+            raise self._broken("the system did not answer in time") from None
+        finally:
+            if kept:
+                self._kept = link
+            else:
+                link.cut()
+        if reply.status is None:
+            await self._give_up(reply, exchange)
+        exchange.answered = monotonic()
+        exchange.status = reply.status
+        exchange.reply_headers = _text(reply.headers)
+        exchange.reply_body = reply.body[:KEPT_BODY_BYTES]
+        return reply
+
+    async def _give_up(self, reply: Reply, exchange: Exchange) -> NoReturn:
+        exchange.note = "the system's reply broke off, was no HTTP, or was over 8 MiB"
+        if reply.raw:
+            await self._send(exchange, reply.raw)
+        raise _CutError
+
+    async def _link(self, *, fresh: bool) -> Link:
+        """The kept connection for a read, if the system still holds it; a mutating request gets its own."""
+        if not fresh and self._kept is not None:
+            link, self._kept = self._kept, None
+            if link.usable:
+                return link
+            link.cut()
+        try:
+            return await self._setup.upstream.connect()
+        except UnreachableError as error:
+            raise self._broken(str(error)) from None
+
+
+def _part(armed: Armed, reply: Reply) -> bytes:
+    """As much of the reply as a cut inside it lets through."""
+    if armed.point is Point.AFTER_COMMIT:
+        return b""
+    if armed.point is Point.MID_REPLY_HEAD:
+        return reply.raw[: reply.head_bytes // 2]
+    if reply.has_framed_body:
+        return reply.raw[: (reply.head_bytes + len(reply.raw)) // 2]
+    armed.note("the reply had no body; its head was cut before the end")
+    return reply.raw[: reply.head_bytes - 2]
+
+
+def _interim(parser: h11.Connection) -> bytes | None:
+    """The 100 that the client waits for before it sends its body; asked for once."""
+    if not parser.they_are_waiting_for_100_continue:
+        return None
+    return parser.send(h11.InformationalResponse(status_code=100, headers=[]))
+
+
+def _text(headers: RawHeaders) -> tuple[tuple[str, str], ...]:
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+
+
+async def _first(*works: Coroutine[object, object, object]) -> int | None:
+    """Run them until one is through or the time is over, and end the others; which one it was."""
+    tasks: Sequence[asyncio.Task[object]] = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=HOLD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        return next((index for index, task in enumerate(tasks) if task in done), None)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
