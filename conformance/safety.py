@@ -199,14 +199,16 @@ def _faults(error: ValidationError) -> Iterable[str]:
     fields = _declared()
     listed = error.errors(include_url=False, include_context=False, include_input=False)
     for fault in listed[:10]:
-        where = ".".join(_shown(part, fields) for part in fault["loc"] if part != "[key]")
-        yield f"{where or 'document'}: {_mend(fault, fields)}"
+        parts = [_shown(part, fields) for part in fault["loc"] if part != "[key]"]
+        if fault["type"] == "extra_forbidden":
+            parts[-1] = "*"  # an unknown name may hold data; a known one like it says enough
+        yield f"{'.'.join(parts) or 'document'}: {_mend(fault, fields)}"
 
 
 def _mend(fault: ErrorDetails, fields: frozenset[str]) -> str:
     if fault["type"] == "missing":
         return "missing"
-    if fault["type"] == "extra_forbidden":  # an unknown name may hold data; a known one like it says enough
+    if fault["type"] == "extra_forbidden":
         alike = difflib.get_close_matches(str(fault["loc"][-1]), fields, n=1)
         return f"unknown field; did you mean {alike[0]}?" if alike else "unknown field; remove it"
     message = fault["msg"].removeprefix("Value error, ")
