@@ -68,6 +68,9 @@ async def test_the_observer_sees_each_write_and_takes_it_away(premises: Premises
 
 
 async def test_the_observer_looks_as_the_reader_and_removes_as_the_owner(premises: Premises) -> None:
+    assert isinstance(premises.observer, testing.CalendarObserver)
+    assert premises.observer.looking == premises.secrets["limited"]
+    assert premises.observer.removing == premises.secrets["vendor"]
     await book(premises)
     (seen,) = await premises.observer.appointments(START, END)
     reader = testing.observer(premises.base_url, {"vendor": premises.secrets["limited"]})
