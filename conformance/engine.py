@@ -214,7 +214,7 @@ class Run:
             judgement=judgement,
             peer=stage.peer,
             reason=reason,
-            attempts=tuple(attempt.record() for attempt in trial.attempts),
+            attempts=(*trial.records, *(attempt.record() for attempt in trial.attempts)),
             receipts=tuple(
                 ReceiptRecord(
                     point=receipt.fault.point,

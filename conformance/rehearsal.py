@@ -40,7 +40,7 @@ class Patient:
 
 @dataclass(slots=True)
 class Rehearsal:
-    """One practice with one connection, one practitioner, one place and one service."""
+    """One practice with one connection, one practitioner, one place and one service; `length` of its slots."""
 
     local: LocalPractice
     connection: Connection
@@ -48,6 +48,7 @@ class Rehearsal:
     location: LocationId
     service: ServiceId
     slots_taken: int = 0
+    length: timedelta = SLOT
 
     @classmethod
     def prepare(cls, local: LocalPractice, connection: Connection) -> Rehearsal:
@@ -70,7 +71,7 @@ class Rehearsal:
     def next_slot(self) -> datetime:
         """The start of a slot that this rehearsal has not used yet."""
         self.slots_taken += 1
-        return FIRST_SLOT + self.slots_taken * SLOT
+        return FIRST_SLOT + self.slots_taken * self.length
 
     def particulars(self, patient: Patient, start: datetime, target: Target | None = None) -> Particulars:
         return Particulars(
@@ -79,7 +80,7 @@ class Rehearsal:
             location=self.location,
             service=self.service,
             start=start,
-            end=start + SLOT,
+            end=start + self.length,
             zone=self.connection.zone,
             target=target,
         )

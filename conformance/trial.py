@@ -177,13 +177,14 @@ class Attempt:
 class Trial:
     """One requirement, tried on one stage; use with `async with`.
 
-    `unreadable` says that replies are spoilt on purpose: an adapter may raise on them. `overlap` is how many requests
-    were held at once.
+    `records` are of attempts made elsewhere (a crash's). `unreadable` says that replies are spoilt on purpose: an
+    adapter may raise on them. `overlap` is how many requests were held at once.
     """
 
     stage: Stage
     requirement: Requirement
     attempts: list[Attempt] = field(default_factory=list)
+    records: list[AttemptRecord] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     unreadable: bool = False
     injected: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from conformance.checks import claims, keys, lost, operations, readiness, refusals
+from conformance.checks import claims, crash, keys, lost, operations, readiness, refusals
 from conformance.checks.check import Check
 
 CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
@@ -17,5 +17,6 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         **refusals.CHECKS,
         **keys.CHECKS,
         **lost.CHECKS,
+        **crash.CHECKS,
     }
 )
