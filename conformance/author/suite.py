@@ -1,0 +1,227 @@
+"""The conformance suite inside a pytest session: one item per requirement, one run, one verdict.
+
+Owns: the items, the run's life within the session, and the session's exit status. The verdict comes from the run's
+own results, never from what pytest was told: an item that was deselected, skipped, replaced or not reached has left
+no result, so the run is incomplete, and the session fails however green it looks.
+Refuses: to try a requirement twice (a plugin that re-runs failures), or after a later one (a plugin that shuffles),
+since the last ones judge all that went before.
+Invariants: nothing is contacted before the first item runs; whatever ends the session, the run's clean-up has ended
+before it. No output of adapter or system that was captured during an item is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, Self, TextIO, TypeVar
+
+import pytest
+
+from conformance import safety
+from conformance.engine import open_run
+from conformance.ledger import LEDGER_FILE, Ledger
+from conformance.registry import REQUIREMENTS, Requirement
+from conformance.reports import outline, write_reports
+from conformance.results import Judgement, Profile, Result, Results, Verdict
+from conformance.target import Target, TargetError
+from conformance.verdict import Exit, derive, exit_code
+from gateway.contracts.adapter import Adapter
+from gateway.errors import GatewayError
+from gateway.plugins import discover
+
+T = TypeVar("T")
+
+PASSING: Final = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+"""What pytest may say that the suite knows better. Interruption, internal and usage errors stand."""
+
+
+class Run(Protocol):
+    """What of `conformance.engine.Run` is used here."""
+
+    async def execute(self, requirement_id: str) -> Result: ...
+
+    def conclude(self) -> Results: ...
+
+
+class NotMetError(Exception):
+    """An item's end: the requirement is not proven to hold. The text is the suite's own."""
+
+
+@dataclass(slots=True)
+class Suite:
+    """The plugin of one session. `opening` opens the run when entered, and cleans up when left."""
+
+    opening: AbstractAsyncContextManager[Run]
+    report: Path
+    results: Results | None = None
+    trouble: str | None = None
+    _runner: asyncio.Runner | None = None
+    _run: Run | None = None
+    _reached: int = -1
+    _streams: tuple[TextIO, TextIO] | None = None
+
+    @classmethod
+    def prepare(cls, adapter: str, target: Path, report: Path) -> Self:
+        """Everything that can be judged before anything is sent; raises `pytest.UsageError`."""
+        try:
+            found = discover().adapters().get(adapter)
+            if found is None:
+                raise TargetError("no adapter of that name is installed; `gateway adapters list` shows which are")
+            content = safety.load(target)
+            safety.admit(content, profile=Profile.SANDBOX)
+            return cls(_opened(found, adapter, content, target.parent, report), report)
+        except GatewayError as error:
+            raise pytest.UsageError(f"conformance: {error}") from None
+
+    def execute(self, requirement: str) -> Result:
+        """Try one requirement in the session's run, which the first one opens."""
+        place = list(REQUIREMENTS).index(requirement)
+        if place <= self._reached:
+            raise NotMetError("not run: it was tried before, or comes too late; leave repeating and shuffling out")
+        self._reached = place
+        if self._runner is None:
+            self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)  # leaves other plugins' loops alone
+            self._run = self._await(_entered(self.opening))
+        if self._run is None:
+            raise NotMetError("not run: the run could not be opened")
+        return self._await(self._run.execute(requirement))
+
+    def close(self, *, interrupted: bool) -> None:
+        """Clean up, and judge what was done. Without a run there is nothing to judge."""
+        if self._runner is None:
+            return
+        try:
+            if self._run is not None:
+                self._await(_left(self.opening, asyncio.CancelledError() if interrupted else None))
+                self.results = self._run.conclude()
+                write_reports(self.results, self.report)
+        finally:
+            self._runner.close()
+            self._runner = None
+
+    @property
+    def exit(self) -> Exit:
+        """A session without results proved nothing."""
+        return Exit.INCOMPLETE if self.results is None else exit_code(self.results)
+
+    def _await(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run some of the run's work, with the standard streams to which it listens: pytest exchanges its own
+        around each item, and what an adapter prints would no longer be overheard."""
+        assert self._runner is not None, "the first item opens the run"
+        outside = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = self._streams or outside
+        try:
+            return self._runner.run(work)
+        finally:
+            self._streams = sys.stdout, sys.stderr
+            sys.stdout, sys.stderr = outside
+
+    # pytest calls these
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Before any -k, -m or --deselect, and after the author's own tests: what those leave in a loop is over."""
+        items.extend(Checks.from_parent(session, name="conformance", suite=self).collect())
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if isinstance(item, Check):
+            report.sections.clear()
+        return report
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        interrupted = True
+        try:
+            ended = yield
+            interrupted = False
+            return ended
+        finally:
+            try:
+                self.close(interrupted=interrupted)
+            except GatewayError as error:
+                self.trouble = str(error)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        try:
+            return (yield)
+        finally:
+            if session.exitstatus in PASSING and self.exit is not Exit.CONFORMANT:
+                session.exitstatus = int(self.exit)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.section("conformance")
+        for line in self._told():
+            terminalreporter.line(line)
+
+    def _told(self) -> Iterator[str]:
+        if self.results is None:
+            yield f"{Verdict.INCOMPLETE}: {self.trouble or 'no requirement was tried'}"
+            return
+        yield outline.headline(self.results)
+        if derive(self.results) is not Verdict.CONFORMANT:
+            yield from outline.missing(self.results)
+        yield self.trouble or f"the report is in {self.report}"
+
+
+class Checks(pytest.Collector):
+    """The registry, as pytest shows it."""
+
+    def __init__(self, *, suite: Suite, **known: Any) -> None:
+        super().__init__(**known)
+        self._suite = suite
+
+    def collect(self) -> Iterator[Check]:
+        for requirement in REQUIREMENTS.values():
+            yield Check.from_parent(self, name=requirement.id, suite=self._suite, requirement=requirement)
+
+
+class Check(pytest.Item):
+    """One requirement."""
+
+    def __init__(self, *, suite: Suite, requirement: Requirement, **known: Any) -> None:
+        super().__init__(**known)
+        self._suite = suite
+        self._requirement = requirement
+
+    def runtest(self) -> None:
+        try:
+            result = self._suite.execute(self._requirement.id)
+        except GatewayError as error:  # the run could not be opened, and will not be for the next requirement either
+            self.session.shouldfail = f"conformance: {error}"
+            raise NotMetError(str(error)) from None
+        if result.judgement is Judgement.NOT_APPLICABLE:
+            pytest.skip(result.reason or "not applicable, by the adapter's own claims")
+        if result.judgement is not Judgement.PASSED:
+            raise NotMetError(f"{result.judgement}: {result.reason or self._requirement.statement}")
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
+        """No traceback: its frames hold the adapter's data."""
+        if isinstance(excinfo.value, NotMetError):
+            return f"{self._requirement.statement}\n{excinfo.value}"
+        return f"{type(excinfo.value).__name__} in the suite: report this"
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self._suite.report, None, f"conformance {self._requirement.id}"
+
+
+@asynccontextmanager
+async def _opened(adapter: Adapter, name: str, target: Target, directory: Path, report: Path) -> AsyncIterator[Run]:
+    safety.prepare(report, resume=False)
+    with closing(Ledger.open(report / LEDGER_FILE)) as ledger:
+        async with open_run(adapter, name, target, directory=directory, ledger=ledger) as run:
+            yield run
+
+
+async def _entered(opening: AbstractAsyncContextManager[Run]) -> Run:
+    return await opening.__aenter__()
+
+
+async def _left(opening: AbstractAsyncContextManager[Run], why: asyncio.CancelledError | None) -> None:
+    await opening.__aexit__(None if why is None else type(why), why, None)
