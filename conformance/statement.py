@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from conformance.registry import CONTRACT_VERSION, REQUIREMENTS
 from conformance.reports.document import read
 from conformance.results import RESULTS_FILE, Evidence, Judgement, Peer, Profile, Results, Verdict
-from conformance.verdict import derive, unmet
+from conformance.verdict import at_most_once, derive, unmet
 from gateway.attestation import (
     MAX_DAYS,
     AtMostOnceEvidence,
@@ -107,8 +107,12 @@ def _must_be_conformant(results: Results) -> None:
         raise StatementError(f"{len(unknown)} results are of requirements that this suite does not have")
     if results.profile is not Profile.SANDBOX:
         raise StatementError(f"a run of profile {results.profile} writes nothing, so it proves no commit")
-    if results.at_most_once.evidence is Evidence.VIOLATED:
+    observed = results.at_most_once.evidence is not Evidence.UNOBSERVABLE
+    counted = at_most_once(results.results, observed=observed)
+    if counted.evidence is Evidence.VIOLATED:
         raise StatementError("at most once was violated")
+    if counted != results.at_most_once:
+        raise StatementError(f"the at-most-once evidence in {RESULTS_FILE} does not follow from its results")
     verdict = derive(results)
     if verdict is not Verdict.CONFORMANT:
         named = ", ".join(requirement.id for requirement, _ in unmet(results))

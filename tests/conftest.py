@@ -1,8 +1,115 @@
-"""Shared by every test: hypothesis without its clock, so that a busy machine fails nothing."""
+"""Shared by every test: hypothesis without its clock, so that a busy machine fails nothing; and statements of
+conformance, really signed, for homes outside environment `sandbox`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from conformance.results import Results
+    from gateway.conformity import AdapterCode
+    from gateway.contracts.adapter import Adapter
+    from gateway.contracts.connection import Connection
+    from gateway.surfaces.local import LocalPractice
 
 settings.register_profile("gateway", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gateway")
+
+
+def _conformant(code: AdapterCode, claims: Any, dialect: str, ended_at: datetime, **changes: Any) -> Results:
+    from conformance.registry import REQUIREMENTS
+    from conformance.results import (
+        AdapterIdentity,
+        AttemptRecord,
+        Grade,
+        Judgement,
+        Peer,
+        Profile,
+        Result,
+        Results,
+        TargetIdentity,
+        Verdict,
+    )
+    from conformance.statement import suite_digest
+    from conformance.verdict import at_most_once, derive
+    from gateway.contracts.proposal import Operation
+    from gateway.contracts.words import Effect
+
+    began = ended_at - timedelta(minutes=5)
+    booked = AttemptRecord(operation=Operation.BOOK, ready=True, effect=Effect.APPLIED, sent=1)
+    entries = tuple(
+        Result(
+            requirement=each.id,
+            judgement=Judgement.NOT_APPLICABLE if each.missing(claims, credential=True) else Judgement.PASSED,
+            peer=Peer.TWIN if each.admits_twin else Peer.TARGET,
+            attempts=(booked,) if each.id.startswith("book") else (),
+            effects=1 if each.id.startswith("book") else None,
+            expected_effects=1 if each.id.startswith("book") else None,
+            started_at=began,
+            seconds=0.5,
+        )
+        for each in REQUIREMENTS.values()
+    )
+    whole: dict[str, Any] = {
+        "contract_version": 1,
+        "suite": suite_digest(),
+        "suite_version": "0.1.0",
+        "adapter": AdapterIdentity(
+            name=code.name, distribution=code.distribution, version=code.version, code_digest=code.digest
+        ),
+        "descriptor": claims,
+        "commitment": claims.commitment,
+        "credential": True,
+        "target": TargetIdentity(
+            label="a sandbox", dialect=dialect, fingerprint="ab" * 32, observer=Grade.INDEPENDENT_CLIENT, launched=True
+        ),
+        "profile": Profile.SANDBOX,
+        "exhaustive": True,
+        "salt": "cd" * 32,
+        "parts": 1,
+        "started_at": began,
+        "ended_at": ended_at,
+        "results": entries,
+    } | changes
+    whole.setdefault("at_most_once", at_most_once(whole["results"], observed=True))
+    results = Results(**whole, verdict=Verdict.CONFORMANT)
+    return results.model_copy(update={"verdict": derive(results)})
+
+
+@pytest.fixture
+def conformant() -> Callable[..., Results]:
+    """Results of a run in which all went well: (code, claims, dialect, ended_at, **members to replace); the verdict
+    and, unless given, the at-most-once evidence are derived."""
+    return _conformant
+
+
+@pytest.fixture
+def state_conformance() -> Callable[..., Path]:
+    """Draw up, sign and install a statement for a connection of a local practice; answers its file."""
+
+    def state(
+        local: LocalPractice, adapter: Adapter, connection: Connection, ended_at: datetime | None = None, days: int = 90
+    ) -> Path:
+        from conformance.reports.document import spell
+        from conformance.statement import draw_up
+        from gateway import config, conformity
+        from gateway.signatures import Keyring
+        from gateway.surfaces.keys import LocalKey
+        from gateway.surfaces.local import CONFORMANCE
+        from gateway.surfaces.sign import sign
+
+        now = local.clock.now()
+        code = conformity.identify(adapter, connection.adapter)
+        claims = adapter.describe(connection)
+        raw = spell(_conformant(code, claims, connection.dialect, ended_at or now - timedelta(hours=1)))
+        token = sign(draw_up(raw, code, now=now, valid_days=days), LocalKey.load(local.keys / f"{CONFORMANCE}.json"))
+        configuration = config.load(local.home)
+        return conformity.install(configuration, Keyring(configuration.keys), token)
+
+    return state

@@ -11,12 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
+from adapters.sandbox.adapter import SandboxAdapter
 from adapters.sandbox.faults import Action, Fault, Switch
 from adapters.sandbox.server import SandboxServer
 from conformance.rehearsal import Rehearsal
 from gateway.contracts.connection import Connection, CredentialUse, Limits, Scheme
 from gateway.contracts.references import ConnectionId, PracticeId
-from gateway.contracts.words import Severity
+from gateway.contracts.words import Environment, Severity
 from gateway.gateway import Gateway
 from gateway.surfaces.local import LocalPractice
 
@@ -58,8 +59,9 @@ class World:
 
 
 @pytest.fixture
-async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """Make a world; keyword arguments go to `LocalPractice.create`, `limits` and `risk` to the connection."""
+async def make_world(tmp_path: Path, state_conformance: Callable[..., Path]) -> AsyncIterator[Callable[..., Any]]:
+    """Make a world; keyword arguments go to `LocalPractice.create`, `limits` and `risk` to the connection. Outside
+    environment `sandbox` its adapter is stated to conform, unless `stated` is false."""
     async with AsyncExitStack() as stack:
 
         async def make(name: str = "one", risk: Severity = Severity.LOW, **options: Any) -> World:
@@ -68,7 +70,7 @@ async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
             starting = SandboxServer.start(root / "sandbox.db", credentials=TOKEN, control=True)
             server = await stack.enter_async_context(starting)
             limits = Limits(**options.pop("limits", {"request_seconds": 2, "commit_seconds": 4}))
-            practice = PracticeId.random()
+            practice, stated = PracticeId.random(), options.pop("stated", True)
             connection = Connection(
                 connection_id=ConnectionId.random(),
                 practice=practice,
@@ -83,6 +85,8 @@ async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
             options.setdefault("personal", False)  # one surface that many sign at, as tests of the gates need
             local = LocalPractice.create(root / "practice", [connection], practice=practice, **options)
             local.keep_secret("sandbox", TOKEN)
+            if stated and options.get("environment", Environment.SANDBOX) is not Environment.SANDBOX:
+                state_conformance(local, SandboxAdapter(), connection)
             return World(Rehearsal.prepare(local, connection), server)
 
         yield make
