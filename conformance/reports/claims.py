@@ -155,7 +155,7 @@ def residue(results: Results) -> Markup:
             (
                 peer_words(each.peer, results.profile),
                 str(each.created),
-                str(each.removed),
+                f"{each.removed}, of which {each.kept} shown as cancelled" if each.kept else str(each.removed),
                 element("b", f"! {each.remaining}", class_="word could-not-run") if each.remaining else "0",
                 ", ".join(f"{at:%Y-%m-%d %H:%M}Z" for at in each.where) or "–",
                 f"{each.writes} of {each.budget}",
@@ -163,5 +163,10 @@ def residue(results: Results) -> Markup:
             for each in results.residue
         )
     )
+    unsure = [peer_words(each.peer, results.profile) for each in results.residue if not each.verified]
+    told = element(
+        "p", f"The last look at the {' and the '.join(unsure)} failed: these are upper bounds.", class_="intro"
+    )
     head = ("system", "created", "removed", "remaining", "slots that remain taken", "writes used")
-    return table("What the run created and what became of it", head, body)
+    whole = table("What the run created and what became of it", head, body)
+    return joined(told, whole) if unsure else whole

@@ -48,6 +48,8 @@ def _facts(result: Result, results: Results) -> Iterator[Markup]:
         yield element("span", f"effects seen {result.effects}{expected}")
     if result.overlap is not None:
         yield element("span", f"{result.overlap} requests overlapped")
+    for word in result.misconduct:
+        yield element("b", word, class_="word failed")
     if result.injected:
         yield element("span", "the reply was injected by the suite")
     yield element("span", f"{result.seconds:.2f} s")

@@ -1,4 +1,4 @@
-"""Every requirement in one table, by area, with its evidence; what is shown can be narrowed without a script."""
+"""Every requirement by area, a table each, with its evidence; what is shown can be narrowed without a script."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from conformance.results import Judgement, Result, Results
 
 
 def inventory(results: Results) -> Markup:
-    """The filter, then the table; a row of the table is a requirement."""
-    return joined(_filter(lines(results)), _table(results))
+    """The filter, then the areas; a row of a table is a requirement."""
+    return joined(_filter(lines(results)), *(_area(area, found, results) for area, found in areas(results).items()))
 
 
 def _filter(found: Sequence[Line]) -> Markup:
     counts = tally(found)
     choices = [("all", "all", len(found))]
-    choices += [(each.value if each else "none", WORDS[each], number) for each, number in counts.items()]
+    choices += [(_key(each), WORDS[each], number) for each, number in counts.items()]
     return element(
         "fieldset",
         element("legend", "Show"),
@@ -34,30 +34,38 @@ def _filter(found: Sequence[Line]) -> Markup:
     )
 
 
-def _table(results: Results) -> Markup:
+def _area(area: str, found: Sequence[Line], results: Results) -> Markup:
+    """Closed where all is well, so that what is not stands out; the filter opens what it shows."""
+    counts = tally(found)
+    counted = ", ".join(f"{number} {WORDS[each]}" for each, number in counts.items())
+    well = set(counts) <= {Judgement.PASSED, Judgement.NOT_APPLICABLE}
     head = element(
         "thead",
-        element("tr", *(element("th", each, scope="col") for each in ("ended", "requirement", "evidence")), role="row"),
+        element(
+            "tr",
+            *(element("th", each, scope="col", role="columnheader") for each in ("ended", "requirement", "evidence")),
+            role="row",
+        ),
         role="rowgroup",
     )
-    bodies = [_area(area, found, results) for area, found in areas(results).items()]
-    caption = element("caption", "Requirements by area")
-    return element("table", caption, head, *bodies, class_="inventory", role="table")
-
-
-def _area(area: str, found: Sequence[Line], results: Results) -> Markup:
-    counted = ", ".join(f"{number} {WORDS[each]}" for each, number in tally(found).items())
-    heading = element(
-        "tr",
-        element("th", title(area), " ", element("span", counted), colspan=3, scope="rowgroup", role="rowheader"),
-        class_="group",
-        role="row",
+    body = element("tbody", *(_row(line, results) for line in found), role="rowgroup")
+    named = element("caption", title(area))
+    keys = [element("span", MARKS[each], class_=f"key {_key(each)}", aria_hidden="true") for each in counts]
+    return element(
+        "details",
+        element("summary", element("h3", title(area)), element("span", counted), element("span", *keys, class_="keys")),
+        element("table", named, head, body, role="table"),
+        class_="area",
+        open=not well,
     )
-    return element("tbody", heading, *(_row(line, results) for line in found), role="rowgroup")
+
+
+def _key(judgement: Judgement | None) -> str:
+    return judgement.value if judgement else "none"
 
 
 def _row(line: Line, results: Results) -> Markup:
-    counts = line.counts.value if line.counts else "none"
+    counts = _key(line.counts)
     long = told_at_length(line)
     name = element("code", line.id)
     level = "advisory" if line.advisory else line.requirement.level.value if line.requirement else ""
@@ -108,5 +116,7 @@ def _evidence(result: Result, results: Results) -> Iterator[Markup]:
         yield element("span", f"effects {result.effects}{of}")
     if result.overlap is not None:
         yield element("span", f"{result.overlap} overlapped")
+    for word in result.misconduct:
+        yield element("span", word, class_="word failed")
     for receipt in result.receipts:
         yield element("span", f"fault {'fired' if receipt.fired else 'did not fire'}")

@@ -101,11 +101,13 @@ def _cell(line: Line | None, operation: Operation, results: Results) -> Markup:
     counts = line.counts.value if line.counts else "none"
     linked = element("a", f"{MARKS[line.counts]} {WORDS[line.counts]}", href=f"#{line.id}")
     if line.result is None:
-        return element("td", linked, class_=f"cell {counts}")
+        return element("td", linked, class_=f"cell {counts}", data_operation=operation.name.lower())
     acted = [attempt for attempt in line.result.attempts if attempt.operation is operation]
     told = [element("span", word) for attempt in acted[-1:] for word in _found(attempt)]
     peer = element("i", peer_words(line.result.peer, results.profile))
-    return element("td", linked, peer, element("div", *told), class_=f"cell {counts}")
+    return element(
+        "td", linked, peer, element("div", *told), class_=f"cell {counts}", data_operation=operation.name.lower()
+    )
 
 
 def _found(attempt: AttemptRecord) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from conformance.reports.failures import told_at_length
 from conformance.reports.markup import Markup, element, joined
-from conformance.reports.outline import MARKS, WORDS, headline, lines, missing, tally
+from conformance.reports.outline import MARKS, WORDS, headline, lines, missing, peer_words, tally
 from conformance.results import Evidence, Grade, Judgement, Profile, Results, Verdict
 from conformance.verdict import derive
 
@@ -87,7 +88,14 @@ def _bar(results: Results) -> Markup:
         legend.append(element("li", element("span", MARKS[judgement], class_=f"key {key}", aria_hidden="true"), *words))
         left += width
     picture = element("svg", *parts, viewBox="0 0 100 4", preserveAspectRatio="none", aria_hidden="true", class_="bar")
-    return joined(picture, element("ul", *legend, class_="legend"))
+    peers = Counter(
+        peer_words(result.peer, results.profile)
+        for result in results.results
+        if result.judgement is not Judgement.NOT_APPLICABLE
+    )
+    told = ", ".join(f"{number} on the {peer}" for peer, number in peers.items())
+    origin = element("p", f"Checks ran {told}.", class_="quiet origin") if told else ""
+    return joined(picture, element("ul", *legend, class_="legend"), origin)
 
 
 def identity(results: Results) -> Markup:
@@ -144,10 +152,22 @@ def at_most_once(results: Results) -> Markup:
             ),
             class_="funnel",
         ),
+        element("p", _origin(results), class_="quiet"),
         element(
             "p", "Trials are evidence and no proof: they show what did not happen where it was tried.", class_="quiet"
         ),
     )
+
+
+def _origin(results: Results) -> str:
+    """Which system the trials were made on."""
+    peers = Counter(
+        peer_words(result.peer, results.profile)
+        for result in results.results
+        for attempt in result.attempts
+        if attempt.effect is not None
+    )
+    return f"Commits called {', '.join(f'on the {peer}: {number}' for peer, number in peers.items()) or 'nowhere'}."
 
 
 def reach(results: Results) -> Markup:

@@ -17,8 +17,8 @@ from conformance.results import ExchangeRecord
 SHOWN: Final = 24
 """Exchanges drawn: the last ones."""
 
-_ADAPTER, _PROXY, _SYSTEM = 110, 370, 630
-_WIDTH, _TOP, _ROW, _GAP = 720, 64, 34, 22
+_ADAPTER, _PROXY, _SYSTEM = 84, 284, 484
+_WIDTH, _TOP, _ROW, _GAP = 540, 62, 32, 20
 _PAUSE_SECONDS: Final = 0.5
 
 
@@ -68,7 +68,7 @@ def timeline(exchanges: Sequence[ExchangeRecord], name: str) -> Markup:
     y, before = _TOP, None
     for event in drawn:
         if before is not None and event.at - before >= _PAUSE_SECONDS:
-            parts.append(_label(_ADAPTER - 12, y - 4, f"{event.at - before:.1f} s pass", "end", "pause"))
+            parts.append(_label(_ADAPTER - 10, y - 4, f"{event.at - before:.1f} s pass", "end", "pause"))
             y += _GAP
         parts.append(_row(event, y))
         y, before = y + _ROW, event.at
@@ -102,7 +102,7 @@ def _lane(x: int, word: str, height: int) -> Markup:
 
 
 def _row(event: Event, y: int) -> Markup:
-    when = _label(_ADAPTER - 12, y + 4, f"{event.at:.3f} s", "end", "when")
+    when = _label(_ADAPTER - 10, y + 4, f"{event.at:.3f} s", "end", "when")
     kind = "write" if event.mutating else "read"
     if event.cut:
         x, arm = event.from_x, 7
