@@ -16,18 +16,18 @@ from typing import Final, NoReturn
 
 import h11
 
-from conformance.faults import Exchange, Point, answers
+from conformance.faults import Exchange, Point, answers, interruption
 from conformance.faults.client import Client
+from conformance.faults.interruption import Beginning
 from conformance.faults.messages import (
     MAX_BODY_BYTES,
-    MAX_HEAD_BYTES,
+    MAX_MESSAGE_BYTES,
     RawHeaders,
     Reply,
     Request,
     head_of,
     is_mutating,
     may_have_body,
-    read_head,
     read_reply,
     request_parser,
 )
@@ -40,14 +40,13 @@ REPLY_SECONDS: Final = 60.0
 HOLD_SECONDS: Final = 30.0
 DRIP_SECONDS: Final = 0.05
 _NOISE_BYTES: Final = 64
-_EARLY: Final = frozenset({Point.MID_HEAD, Point.MID_SEND})
 _UNFORWARDED: Final = frozenset(
     {
         *(Point.AFTER_SEND, Point.ERROR_BEFORE, Point.UNAVAILABLE, Point.THROTTLED, Point.INVALID),
         *(Point.SLOW, Point.ENDLESS_HEAD),
     }
 )
-_WHOLE: Final = frozenset(Point) - _EARLY - {Point.REFUSED, Point.BEFORE_SEND}
+_WHOLE: Final = frozenset(Point) - interruption.POINTS - {Point.REFUSED, Point.BEFORE_SEND}
 
 
 class _CutError(Exception):
@@ -73,12 +72,13 @@ class Conversation:
         self._setup = setup
         self._kept: Link | None = None
         self._current: Exchange | None = None
+        self._fault: Armed | None = None
 
     async def run(self) -> None:
         """Serve until either end is through; leaves both connections closed."""
         try:
             while await self._exchange():
-                self._current = None
+                pass
             self._client.close()
         except (_CutError, ConnectionError):
             pass  # cut by a fault, or the client is gone and there is nobody left to tell
@@ -101,15 +101,21 @@ class Conversation:
                 self._client.reset()
                 raise
             finally:
-                if self._current is not None:
-                    self._current.ended = monotonic()
+                self._conclude()
+
+    def _conclude(self) -> None:
+        exchange, fault, self._current, self._fault = self._current, self._fault, None, None
+        if exchange is not None:
+            exchange.ended = monotonic()
+            if fault is not None:
+                fault.follow(exchange)
 
     # The request
 
     async def _receive(self, first: bytes) -> Request:
         """One whole request, of which the first byte was read."""
         arrived = monotonic()
-        raw = bytearray(await self._early(first, arrived))
+        raw = await self._begin(first, arrived)
         parser = request_parser()
         parser.receive_data(bytes(raw))
         body = bytearray()
@@ -133,7 +139,7 @@ class Conversation:
                 )
             elif isinstance(event, h11.Data):
                 body += event.data
-                if len(body) > MAX_BODY_BYTES:
+                if max(len(body) - MAX_BODY_BYTES, len(raw) - MAX_MESSAGE_BYTES) > 0:
                     raise self._broken("the request's body is over 8 MiB")
             else:
                 break
@@ -144,6 +150,18 @@ class Conversation:
         self._current.request_body = bytes(body[:KEPT_BODY_BYTES])
         keeps = parser.their_state is h11.DONE
         return Request(head=head, body=bytes(body), framed=bytes(raw[begin : len(raw) - len(surplus)]), keeps=keeps)
+
+    async def _begin(self, first: bytes, arrived: float) -> bytearray:
+        """As much of the request as a fault inside it lets through; one byte where none is armed."""
+        beginning = Beginning(self._client, bytearray(first))
+        reached = await beginning.reach(self._setup.switch, self._setup.safe_posts)
+        if reached is not None:
+            exchange = self._arrive(reached.method, reached.target, mutating=reached.mutating, arrived=arrived)
+            exchange.request_headers = _text(reached.headers)
+            self._fault = reached.armed
+            if reached.armed.hit(exchange):
+                raise _CutError(reached.armed.point)
+        return beginning.raw
 
     def _arrive(self, method: str, target: str, *, mutating: bool, arrived: float) -> Exchange:
         if self._current is None:
@@ -156,78 +174,18 @@ class Conversation:
             self._current.note = note
         return _CutError(note)
 
-    async def _early(self, first: bytes, arrived: float) -> bytes:
-        """Read on, no further than a fault inside the request needs, and strike; returns what was read. Byte by
-        byte: nothing beyond the point may be taken from the kernel."""
-        armed = self._setup.switch.waiting(_EARLY)
-        raw = bytearray(first)
-        if armed is None:
-            return first
-        if armed.point is Point.MID_HEAD:
-            await self._cut_head(raw, arrived)
-        else:
-            await self._cut_request(raw, arrived)
-        return bytes(raw)
-
-    async def _cut_head(self, raw: bytearray, arrived: float) -> None:
-        while True:
-            method, *rest = raw.decode("latin-1").split(" ", 2)
-            if rest and (method != "POST" or not self._setup.safe_posts or len(rest) == 2):
-                break
-            if raw.endswith(b"\n") or not await self._more(raw):
-                return
-        mutating = is_mutating(method, rest[0], self._setup.safe_posts)
-        if armed := self._setup.switch.take(_EARLY, mutating=mutating):
-            armed.note(f"{len(raw)} bytes of the request's head were read")
-            self._strike(armed, self._arrive(method, rest[0], mutating=mutating, arrived=arrived))
-
-    async def _cut_request(self, raw: bytearray, arrived: float) -> None:
-        while not raw.endswith(b"\r\n\r"):
-            if len(raw) > MAX_HEAD_BYTES or not await self._more(raw):
-                return
-        head = read_head(bytes(raw) + b"\n")
-        if head is None:
-            return
-        mutating = is_mutating(head.method, head.target, self._setup.safe_posts)
-        armed = self._setup.switch.take(_EARLY, mutating=mutating)
-        if armed is None:
-            return
-        fact = "all but the last byte of the request's head was read; it has no body"
-        if head.has_body:
-            await self._more(raw)
-            # Of a chunked body only the first byte: its end is not known, and one byte is never the whole.
-            part = 1 if head.length is None else head.length // 2
-            if any(name.lower() == b"expect" for name, _ in head.headers):
-                await self._client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-            read = 0
-            while read < part and await self._more(raw):
-                read += 1
-            fact = f"the request's head and {read} bytes of its body were read"
-        armed.note(fact)
-        exchange = self._arrive(head.method, head.target, mutating=mutating, arrived=arrived)
-        exchange.request_headers = _text(head.headers)
-        self._strike(armed, exchange)
-
-    async def _more(self, raw: bytearray) -> bool:
-        received = await self._client.receive(1)
-        raw += received
-        return bool(received)
-
     # The reply
 
     async def _answer(self, request: Request, exchange: Exchange) -> bool:
         armed = self._setup.switch.take(_WHOLE, mutating=exchange.mutating)
-        try:
-            if armed is not None and armed.point in _UNFORWARDED and armed.hit(exchange):
-                return await self._instead(armed, request, exchange)
-            reply = await self._forward(request, exchange)
-            if armed is None or armed.point in _UNFORWARDED:
-                return await self._deliver(request, reply, exchange)
-            armed.note(f"the system answered {reply.status}")
-            return await self._distort(armed, request, reply, exchange)
-        finally:
-            if armed is not None:
-                armed.follow(exchange)
+        self._fault = self._fault or armed
+        if armed is not None and armed.point in _UNFORWARDED and armed.hit(exchange):
+            return await self._instead(armed, request, exchange)
+        reply = await self._forward(request, exchange)
+        if armed is None or armed.point in _UNFORWARDED:
+            return await self._deliver(request, reply, exchange)
+        armed.note(f"the system answered {reply.status}")
+        return await self._distort(armed, request, reply, exchange)
 
     async def _instead(self, armed: Armed, request: Request, exchange: Exchange) -> bool:
         """A fault that keeps the request from the system."""
@@ -299,10 +257,6 @@ class Conversation:
     async def _send(self, exchange: Exchange, content: bytes) -> None:
         await self._client.send(content)
         exchange.delivered += len(content)
-
-    def _strike(self, armed: Armed, exchange: Exchange) -> None:
-        if armed.hit(exchange):
-            raise _CutError(armed.point)
 
     # Holding and pouring
 

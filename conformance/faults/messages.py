@@ -18,6 +18,8 @@ import h11
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+MAX_MESSAGE_BYTES: Final = 2 * MAX_BODY_BYTES
+"""Head, interim replies and the chunks' own framing included."""
 _READ_BYTES: Final = 64 * 1024
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
 _AMBIGUOUS: Final = re.compile(r"%(?:00|25|2e|2f|3b|5c)|[;\\]|//|/\.{1,2}(?:/|$)", re.IGNORECASE)
@@ -97,7 +99,7 @@ class Reply:
     def with_body(self, body: bytes) -> bytes:
         """The same status line and fields over another body; framed by its length."""
         framing = (b"content-length", b"transfer-encoding")
-        start = self.raw.split(b"\r\n", 1)[0]
+        start = self.raw.split(b"\n", 1)[0].rstrip(b"\r")
         lines = [name + b": " + value for name, value in self.headers if name.lower() not in framing]
         return b"\r\n".join([start, *lines, f"Content-Length: {len(body)}".encode(), b"", body])
 
@@ -141,6 +143,8 @@ async def read_reply(reader: asyncio.StreamReader, method: str) -> Reply:
     try:
         while True:
             event = parser.next_event()
+            if max(len(body) - MAX_BODY_BYTES, len(raw) - MAX_MESSAGE_BYTES) > 0:
+                break
             if event is h11.NEED_DATA:
                 received = await reader.read(_READ_BYTES)
                 raw += received
@@ -151,8 +155,6 @@ async def read_reply(reader: asyncio.StreamReader, method: str) -> Reply:
                 head, end = event, len(raw) - len(parser.trailing_data[0])
             elif isinstance(event, h11.Data):
                 body += event.data
-                if len(body) > MAX_BODY_BYTES:
-                    break
             elif isinstance(event, h11.EndOfMessage) and head is not None:
                 return Reply(
                     raw=bytes(raw[begin:]),
