@@ -14,6 +14,8 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
+from conformance.faults import Fault, Point
+from conformance.faults.proxy import Proxy
 from gateway.contracts.adapter import (
     Authorized,
     Basis,
@@ -214,9 +216,11 @@ async def premises(database: Path) -> AsyncIterator[Premises]:
         yield started
 
 
-def harness(premises: Premises, known_as: str = "vendor", **details: Any) -> AdapterHarness:
+def harness(
+    premises: Premises, known_as: str = "vendor", *, base_url: str | None = None, **details: Any
+) -> AdapterHarness:
     credential = CredentialUse(scheme=Scheme.BASIC, name="vendor")
-    connection = make_connection(premises.base_url, credential=credential, limits=Limits(request_seconds=2))
+    connection = make_connection(base_url or premises.base_url, credential=credential, limits=Limits(request_seconds=2))
     return AdapterHarness(OpeningsAdapter(), make_request(connection, **details), secret=premises.secrets[known_as])
 
 
@@ -285,6 +289,24 @@ async def test_a_key_that_is_not_unique_can_book_twice_and_a_look_for_it_shows_b
         assert (await again.commit()).effect is Effect.APPLIED
         assert (await again.observe()).finding is Finding.DIFFERENT
     assert len(await premises.observer.appointments(START, START + HALF_HOUR)) == 2
+
+
+@pytest.mark.parametrize(
+    ("point", "made", "found"),
+    [(Point.AFTER_SEND, 0, Finding.ABSENT), (Point.AFTER_COMMIT, 1, Finding.PRESENT)],
+)
+async def test_a_twin_can_lose_the_request_or_the_reply(
+    premises: Premises, point: Point, made: int, found: Finding
+) -> None:
+    async with Proxy.open(premises.base_url) as proxy, harness(premises, base_url=proxy.url) as booking:
+        assert await booking.readiness() is None
+        receipt = proxy.arm(Fault(point))
+        assert (await booking.commit()).effect is Effect.UNKNOWN
+        await proxy.settle()
+        proxy.disarm()
+        assert (receipt.fired, receipt.answered) == (1, made == 1)
+        assert (await booking.observe()).finding is found
+    assert len(await premises.observer.appointments(START, START + HALF_HOUR)) == made
 
 
 async def test_what_the_vendor_does_not_offer_cannot_be_attempted(premises: Premises) -> None:
