@@ -159,12 +159,10 @@ class Run:
         return self.target.connection.credential.scheme is not Scheme.NONE
 
     def _target(self) -> TargetIdentity:
-        told = self.target.connection
-        fingerprint = "|".join((self.target.connection.base_url or self.target.launch or "", told.canonical().decode()))
         return TargetIdentity(
             label=self.main.label,
-            dialect=told.dialect,
-            fingerprint=digest(TARGET_DOMAIN, fingerprint.encode()),
+            dialect=self.target.connection.dialect,
+            fingerprint=fingerprint(self.target),
             observer=self.target.grade,
             launched=self.target.launch is not None,
             twin=None if self.twin is None else self.twin.label,
@@ -282,6 +280,7 @@ async def open_run(
     """Start what the target launches, look at what is there, and hand out a run; clean up at the end, whatever ends
     it. `directory` is the target file's. Raises `TargetError`, and `ConfigurationError` for code without a file."""
     options, clock, ledger = options or Options(), clock or SystemClock(), ledger or Ledger.open(None)
+    safety.admit(target, profile=options.profile)
     code = conformity.identify(adapter, name)
     salt, overhearing = options.salt or secrets.token_hex(32), Overhearing()
     canary = f"canary-{digest(SALT_DOMAIN, f'canary|{salt}'.encode())[:24]}"
@@ -354,6 +353,13 @@ async def run(
             if watcher is not None:
                 watcher.ended(result)
     return opened.conclude()
+
+
+def fingerprint(target: Target) -> str:
+    """The digest of address, dialect and settings: which system a run is about, without naming it."""
+    told = target.connection
+    content = "|".join((told.base_url or target.launch or "", told.canonical().decode()))
+    return digest(TARGET_DOMAIN, content.encode())
 
 
 async def _main(stack: AsyncExitStack, target: Target, directory: Path) -> Premises:

@@ -24,7 +24,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from conformance.lines import Lines
 from conformance.results import Peer, RequirementId, Residue
-from conformance.target import Pool
+from conformance.target import Pool, TargetError
 from gateway.contracts.base import Instant, Model
 from gateway.contracts.canonical import Digest, digest
 from gateway.errors import DocumentError
@@ -179,9 +179,17 @@ class Cleaner:
         self._seconds = seconds
 
     async def begin(self) -> None:
-        """Note what stands there already; what an earlier part of this run left is not that. Raises whatever the
-        observer raises: a run that cannot look must not write."""
-        seen = await self._look()
+        """Note what stands there already; what an earlier part of this run left is removed first. Raises
+        `TargetError` where the observer cannot look: such a run must not write."""
+        if self._ledger.outstanding(self._peer):
+            await self.clean()
+        try:
+            seen = await self._look()
+        except Exception as error:  # noqa: BLE001 - an author's observer, whose text could hold anything
+            raise TargetError(
+                f"the observer raised {type(error).__name__} at its first look; is the system up, and are the "
+                "observer and its credentials right?"
+            ) from None
         self._ledger.note_before(self._peer, (each.identifier for each in seen if not self._ours(each)))
 
     async def clean(self) -> Residue:

@@ -193,6 +193,11 @@ async def open_stage(  # noqa: PLR0913 - a stage is put together once
             await stage.clean()
 
 
+def claims(adapter: Adapter, name: str, told: TargetConnection) -> Descriptor:
+    """What the adapter claims for a target's connection, asked before anything is started; raises `TargetError`."""
+    return _described(adapter, name, _connection(name, told, told.base_url or "http://127.0.0.1:1/", {}))
+
+
 def _connection(name: str, told: TargetConnection, base_url: str, settings: Mapping[str, Setting]) -> Connection:
     address = urlsplit(base_url)
     port = address.port or (443 if address.scheme == "https" else 80)

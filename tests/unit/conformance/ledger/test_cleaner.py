@@ -11,6 +11,7 @@ import pytest
 from conformance import ledger as ledgers
 from conformance.ledger import Cleaner, Ledger
 from conformance.results import Peer
+from conformance.target import TargetError
 
 
 async def test_what_the_run_created_goes_last_first_and_the_rest_stays(calendar, cleaner, intend, at):
@@ -123,7 +124,7 @@ async def test_a_system_that_cannot_be_looked_at_leaves_the_ledgers_upper_bound(
 
 async def test_a_run_that_cannot_look_does_not_begin(calendar, cleaner, ledger):
     calendar.deaf = True
-    with pytest.raises(RuntimeError):
+    with pytest.raises(TargetError, match="raised RuntimeError at its first look"):
         await cleaner.begin()
     assert not ledger.looked(Peer.TARGET)
 
@@ -204,8 +205,9 @@ async def test_a_resumed_run_takes_strangers_for_strangers_and_its_own_for_its_o
     again = Ledger.open(path)
     cleaner = Cleaner(calendar, again, pool, Peer.TARGET)
     await cleaner.begin()
+    assert set(calendar.stands) == {"came since"}
     again.intend("book.applied", Peer.TARGET, at(2))
-    await cleaner.clean()
+    assert (await cleaner.clean()).removed == 1
     assert set(calendar.stands) == {"came since"}
 
 
