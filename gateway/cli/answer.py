@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -69,13 +69,13 @@ class Answer:
     as_json: bool
     document: dict[str, Any] = field(default_factory=dict)
     page: list[RenderableType] = field(default_factory=list)
-    exit_code: ExitCode = ExitCode.SUCCEEDED
+    exit_code: IntEnum = ExitCode.SUCCEEDED
 
     def give(
         self,
         document: Mapping[str, Any],
         page: Sequence[RenderableType],
-        exit_code: ExitCode = ExitCode.SUCCEEDED,
+        exit_code: IntEnum = ExitCode.SUCCEEDED,
     ) -> None:
         """Say the same thing twice: `document` for programs, `page` for people."""
         self.document.update(document)
@@ -90,24 +90,30 @@ class Answer:
 
 
 @contextmanager
-def answering(as_json: bool) -> Iterator[Answer]:
-    """Run a command's body, print its answer, and leave with its exit code."""
+def answering(
+    as_json: bool,
+    *,
+    refused: Callable[[GatewayError], IntEnum] = code_of_error,
+    fault: IntEnum = ExitCode.ERROR,
+) -> Iterator[Answer]:
+    """Run a command's body, print its answer, and leave with its exit code.
+
+    A program with exit codes of its own says which one an error has, and which one a bug.
+    """
     answer = Answer(as_json)
     try:
         yield answer
     except GatewayError as error:
-        complain(error_document(error), code_of_error(error), as_json=as_json)
-        raise typer.Exit(code_of_error(error)) from None
+        complain(error_document(error), refused(error), as_json=as_json)
+        raise typer.Exit(refused(error)) from None
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise
     except Exception as error:  # noqa: BLE001 — a bug's text could hold anything; its type and place cannot
-        fault = {"kind": "InternalFault", "message": f"{_place(error)}: report this; nothing more is known"}
-        complain(fault, ExitCode.ERROR, as_json=as_json)
-        raise typer.Exit(ExitCode.ERROR) from None
+        document = {"kind": "InternalFault", "message": f"{_place(error)}: report this; nothing more is known"}
+        complain(document, fault, as_json=as_json)
+        raise typer.Exit(fault) from None
     if as_json:
-        print_json(
-            {"ok": answer.exit_code is ExitCode.SUCCEEDED, "exit_code": int(answer.exit_code), **answer.document}
-        )
+        print_json({"ok": answer.exit_code == 0, "exit_code": int(answer.exit_code), **answer.document})
     else:
         screen = console()
         for part in answer.page:
@@ -127,7 +133,7 @@ def error_document(error: GatewayError) -> dict[str, Any]:
     return document
 
 
-def complain(error: Mapping[str, Any], exit_code: ExitCode, *, as_json: bool) -> None:
+def complain(error: Mapping[str, Any], exit_code: IntEnum, *, as_json: bool) -> None:
     """One document on standard output, or a few lines on standard error."""
     if as_json:
         print_json({"ok": False, "exit_code": int(exit_code), "error": dict(error)})
