@@ -18,14 +18,15 @@ from typing import Final, Self, Unpack
 
 import httpx
 
-from conformance.faults import Fault, Point, Receipt, Which
+from conformance.faults import Fault, Point, Which
+from conformance.faults import Receipt as FaultReceipt
 from conformance.registry import NAME, Requirement
 from conformance.results import AttemptRecord
 from conformance.stage import Stage
 from conformance.witness import Otherwise, Phase, Witness
 from gateway.boundary import CommitResult, Look
 from gateway.boundary.engagement import IdentifierMissingError, Identifiers
-from gateway.contracts.adapter import Basis, Commitment
+from gateway.contracts.adapter import Basis, Claim, Commitment, Observation, Proof, Readiness, Receipt, TargetState
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation, Target
 from gateway.contracts.references import AppointmentId
@@ -185,7 +186,7 @@ class Trial:
     requirement: Requirement
     attempts: list[Attempt] = field(default_factory=list)
     records: list[AttemptRecord] = field(default_factory=list)
-    receipts: list[Receipt] = field(default_factory=list)
+    receipts: list[FaultReceipt] = field(default_factory=list)
     unreadable: bool = False
     injected: bool = False
     effects: int | None = None
@@ -293,12 +294,12 @@ class Trial:
 
     # -- faults ---------------------------------------------------------------------------------------------
 
-    def arm(self, point: Point, which: Which = Which.MUTATION, *, once: bool = True) -> Receipt:
+    def arm(self, point: Point, which: Which = Which.MUTATION, *, once: bool = True) -> FaultReceipt:
         receipt = self.stage.proxy.arm(Fault(point, which, once))
         self.receipts.append(receipt)
         return receipt
 
-    def must_have_fired(self, receipt: Receipt) -> None:
+    def must_have_fired(self, receipt: FaultReceipt) -> None:
         """No receipt, no verdict (F-03)."""
         self.stage.proxy.disarm()
         if not receipt.fired:
@@ -375,10 +376,31 @@ class Trial:
             found = f"{attempt.effect}, {attempt.code}"
             raise CheckFailed(f"expected {' or '.join(allowed)}, found {found}")
 
+    def expect_claim(self, attempt: Attempt, *allowed: Claim) -> None:
+        """What the adapter itself made of the reply, before the boundary overruled it; to raise claims nothing."""
+        receipt = attempt.witness.answered(Receipt)
+        if receipt is not None and receipt.claim not in allowed:
+            raise CheckFailed(f"the adapter may claim {' or '.join(allowed)} at most; it claims {receipt.claim}")
+
+    def expect_unproven(self, attempt: Attempt) -> None:
+        """The adapter itself must not call proven what it could not read."""
+        said = attempt.witness.answered(Readiness)
+        proofs = () if said is None else (said.available, said.credentials, said.authorised)
+        if said is not None and said.target is TargetState.OPEN and all(each is Proof.PROVEN for each in proofs):
+            raise CheckFailed("the adapter calls readiness proven on replies that nobody could read")
+
     def expect_sent(self, attempt: Attempt, *allowed: int) -> None:
         if attempt.sent not in allowed:
             wanted = " or ".join(map(str, allowed))
             raise CheckFailed(f"expected {wanted} mutating request(s) on the wire, found {attempt.sent}")
+
+    def expect_blind(self, attempt: Attempt) -> None:
+        """Neither the boundary nor the adapter itself may make a finding of what could not be read."""
+        said = attempt.witness.answered(Observation)
+        seen = ObservationFinding.INDETERMINATE if said is None else said.finding
+        self.expect(
+            seen is ObservationFinding.INDETERMINATE, f"the adapter finds {seen} in replies that nobody could read"
+        )
 
     def expect_finding(self, look: Look, *allowed: ObservationFinding) -> None:
         if look.finding not in allowed:
@@ -394,7 +416,7 @@ class Trial:
                     yield "second-mutation"
                 if mutating and call.phase is not Phase.COMMIT:
                     yield "write-in-read"
-                if not call.sound or (call.raised is not None and not self._may_raise(call.raised)):
+                if not (call.sound and call.ended) or (call.raised is not None and not self._may_raise(call.raised)):
                     yield "out-of-contract"
             codes = (attempt.readiness, attempt.result.code if attempt.result else None)
             if Code.ADAPTER_FAULT in codes and not self._excuses_fault(attempt):

@@ -41,12 +41,15 @@ class Phase(StrEnum):
 
 @dataclass(slots=True)
 class Call:
-    """One call of one phase. `tried` are (method, path) of every request that the adapter asked for."""
+    """One call of one phase. `tried` are (method, path) of every request that the adapter asked for; `answer` is what
+    it said before the boundary judged that, and `ended` whether it came back at all."""
 
     phase: Phase
     tried: list[tuple[str, str]] = field(default_factory=list)
+    answer: object = field(default=None, repr=False)
     raised: BaseException | None = field(default=None, repr=False)
     sound: bool = True
+    ended: bool = False
 
     @property
     def texts(self) -> Iterator[str]:
@@ -110,8 +113,15 @@ class Witness:
         except BaseException as error:
             call.raised = error
             raise
-        call.sound = type(answer) is kind
+        finally:
+            call.ended = True
+        call.answer, call.sound = answer, type(answer) is kind
         return answer
+
+    def answered(self, kind: type[Answer]) -> Answer | None:
+        """The adapter's latest own answer of that kind; None where it raised, or was not asked."""
+        answers = [call.answer for call in self.calls if isinstance(call.answer, kind)]
+        return answers[-1] if answers else None
 
     def _keyed(self, request: Request) -> Request:
         return request if self._key is None else replace(request, key=self._key)

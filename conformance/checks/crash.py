@@ -175,11 +175,11 @@ async def _judge(
     allowed = (Effect.UNKNOWN, Effect.APPLIED) if trial.requirement.id == "crash.after-reply" else (Effect.UNKNOWN,)
     if outcome.effect not in allowed:
         raise CheckFailed(f"expected {' or '.join(allowed)} after recovery, found {outcome.effect}, {outcome.code}")
-    truth = ObservationFinding.PRESENT if trial.effects else ObservationFinding.ABSENT
-    if finding not in (None, truth, ObservationFinding.INDETERMINATE, *trial.doubts):
-        raise CheckFailed(f"expected a look to find {truth}, found {finding}")
-    if finding is ObservationFinding.INDETERMINATE and not trial.doubts:
-        raise CheckFailed(f"expected a look to find {truth}, found nothing certain")
+    # what is absent so soon may yet arrive: until the dispatch deadline is over the gateway says INDETERMINATE (C-36)
+    absent = (ObservationFinding.ABSENT, ObservationFinding.INDETERMINATE)
+    truths = (ObservationFinding.PRESENT, *trial.doubts) if trial.effects else absent
+    if finding not in (None, *truths):
+        raise CheckFailed(f"expected a look to find {' or '.join(truths)}, found {finding}")
 
 
 def importable(adapter: Adapter) -> str:

@@ -12,7 +12,7 @@ from conformance.checks.check import Check
 from conformance.faults import Point
 from conformance.registry import LOST, NAME
 from conformance.trial import Attempt, Trial
-from gateway.contracts.adapter import Basis
+from gateway.contracts.adapter import Basis, Claim
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import Effect, ObservationFinding
 
@@ -29,6 +29,11 @@ MAY_END: Final[Mapping[Point, tuple[Effect, ...]]] = MappingProxyType(
 )
 """What a commit may end as, where it is not simply UNKNOWN."""
 
+CLAIMS: Final[Mapping[Point, tuple[Claim, ...]]] = MappingProxyType(
+    dict.fromkeys((Point.GARBAGE_BODY, Point.DUPLICATE), (Claim.UNKNOWN, Claim.APPLIED))
+)
+"""What the adapter itself may claim, where a whole reply came after all."""
+
 SENDS: Final[Mapping[Point, tuple[int, ...]]] = MappingProxyType(
     {Point.REFUSED: (0,), Point.BEFORE_SEND: (0,), Point.MID_HEAD: (0, 1), Point.MID_SEND: (0, 1)}
 )
@@ -43,6 +48,7 @@ async def lost(trial: Trial, point: Point, operation: Operation) -> None:
         await attempt.commit()
     trial.must_have_fired(receipt)
     trial.expect_effect(attempt, *MAY_END.get(point, (Effect.UNKNOWN,)))
+    trial.expect_claim(attempt, *CLAIMS.get(point, (Claim.UNKNOWN,)))
     trial.expect_sent(attempt, *SENDS.get(point, (1,)))
     await _truth(trial, attempt, left)
 

@@ -61,6 +61,7 @@ async def unavailable(trial: Trial) -> None:
         look = await attempt.look()
         trial.must_have_fired(receipt)
         trial.expect_finding(look, ObservationFinding.INDETERMINATE)
+        trial.expect_blind(attempt)
 
 
 async def no_observation(trial: Trial) -> None:

@@ -96,6 +96,7 @@ async def spoilt(trial: Trial, point: Point, *allowed: Code) -> None:
     receipt = trial.arm(point, Which.READ, once=False)
     code = await attempt.ready()
     trial.must_have_fired(receipt)
+    trial.expect_unproven(attempt)
     tolerated = (*allowed, Code.ADAPTER_FAULT) if trial.unreadable else allowed
     trial.expect_code(code, *tolerated)
 
