@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from conformance.reports.markup import Markup, element, joined, rows, table
 from conformance.reports.outline import MARKS, WORDS, Line, lines, peer_words, tally
 from conformance.results import Judgement, Results
-from gateway.contracts.adapter import Basis, Descriptor, Exclusivity, Idempotency
+from gateway.contracts.adapter import Basis, Commitment, Descriptor, Exclusivity, Idempotency
 from gateway.contracts.proposal import Operation
+
+_APPLIED: Final = tuple(f"{operation.name.lower()}.applied" for operation in Operation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,10 @@ def claim_rows(claims: Descriptor) -> Iterator[ClaimRow]:
     yield ClaimRow("a change can be seen", settles, () if unseen else ("observe.absent", "lost."))
     posts = ", ".join(claims.safe_posts) or "none"
     yield ClaimRow("requests with a body that only read", posts, ("conduct.reads-only",))
-    yield ClaimRow("requests an attempt needs", f"at most {claims.requests_per_attempt}", ("book.applied",))
-    relayed = (
-        f"{claims.commitment.value}, up to {claims.relay_seconds} s" if claims.relay_seconds else claims.commitment
-    )
-    yield ClaimRow("a success reply means", str(relayed), ())
+    yield ClaimRow("requests an attempt needs", f"at most {claims.requests_per_attempt}", _APPLIED)
+    relayed = f"that a relay took it, carried out within {claims.relay_seconds} s"
+    meaning = "that it is done" if claims.commitment is Commitment.IMMEDIATE else relayed
+    yield ClaimRow("a success reply says", meaning, ())
     yield ClaimRow("anything behind it delivers again", "yes" if claims.redelivers else "no", ())
 
 

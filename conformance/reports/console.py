@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -46,20 +46,8 @@ _VERDICT_STYLES: Final[Mapping[Verdict, str]] = MappingProxyType(
 _SHOWN: Final = 6
 
 
-class Watcher(Protocol):
-    """Who is told how a run goes. `begin` once, then `started` and `ended` in turn, `concluded` last, if at all."""
-
-    def begin(self, total: int) -> None: ...
-
-    def started(self, requirement: Requirement) -> None: ...
-
-    def ended(self, result: Result) -> None: ...
-
-    def concluded(self, results: Results) -> None: ...
-
-
 class Silent:
-    """Tells nothing."""
+    """Tells nothing; stands in for `Console` (both are an engine's `Watcher`)."""
 
     def begin(self, total: int) -> None: ...
 

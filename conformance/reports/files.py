@@ -33,8 +33,11 @@ def write_reports(results: Results, directory: Path) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.partial")
-    _attempted(partial, lambda: partial.write_bytes(content))
-    _attempted(path, lambda: partial.replace(path))
+    try:
+        _attempted(path, lambda: partial.write_bytes(content))
+        _attempted(path, lambda: partial.replace(path))
+    finally:
+        _attempted(path, lambda: partial.unlink(missing_ok=True))
 
 
 def _attempted(path: Path, action: Callable[[], object]) -> None:

@@ -186,10 +186,11 @@ def reach(results: Results) -> Markup:
 
 def _shown(results: Results) -> Iterator[str]:
     yield "How the installed code with the digest above behaved, on this system and dialect, at this time."
-    yield "A fault check passed only where the proxy has a receipt that the fault struck the intended request."
-    yield "Effects were counted by an observer apart from the adapter, never read from what the adapter returned."
+    yield "That each fault which a check passed on struck the intended request: the proxy has a receipt."
+    if results.at_most_once.evidence is not Evidence.UNOBSERVABLE:
+        yield "How many effects stood at the system, counted apart from the adapter, never read from its answers."
     if results.mutation:
-        yield "Whether these checks notice broken copies of this very adapter."
+        yield "Whether these checks notice deliberately broken copies of this very adapter."
 
 
 def _not_shown(results: Results) -> Iterator[str]:
