@@ -143,7 +143,7 @@ class AdapterHarness:
             admits=lambda host, port: host in ("127.0.0.1", "localhost", "::1"),
             sibling_digest=lambda *parts: digest("testing/v1", "|".join(parts).encode()),
             bounds=self._bounds,
-            # Reading the system's trust store takes longer than all the rest; plain HTTP needs none, and this trusts nobody.
+            # Reading the system's trust store takes longer than all the rest. Plain HTTP needs none: trust nobody.
             tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if connection.base_url.startswith("http:") else None,
         )
         self._engagement = await boundary.engage(self._proposal)
