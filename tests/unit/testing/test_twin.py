@@ -142,9 +142,18 @@ REFUSED = {
 }
 
 
+def said(reply: httpx.Response) -> Any:
+    """What a reply says, None for noise: the decoder's own error would carry the reply's text with it."""
+    try:
+        return reply.json()
+    except ValueError:
+        return None
+
+
 def refusal(reply: httpx.Response) -> Code | None:
-    said = reply.json()
-    return REFUSED.get((reply.status_code, said.get("fault", said.get("error")))) if isinstance(said, dict) else None
+    content = said(reply)
+    known = isinstance(content, dict)
+    return REFUSED.get((reply.status_code, content.get("fault", content.get("error")))) if known else None
 
 
 def approved(request: Request) -> dict[str, object]:
@@ -157,8 +166,9 @@ def approved(request: Request) -> dict[str, object]:
     }
 
 
-def in_force(visit: dict[str, Any], request: Request) -> bool:
-    return approved(request).items() <= visit.items() and request.native_key() in visit["our_references"]
+def in_force(visit: Any, request: Request) -> bool:
+    said_so = isinstance(visit, dict) and approved(request).items() <= visit.items()
+    return said_so and request.native_key() in visit["our_references"]
 
 
 class OpeningsAdapter:
@@ -176,35 +186,41 @@ class OpeningsAdapter:
         reply = await read.get("v2/rights")
         if reply.status_code != 200:
             return Readiness.refuted(refusal(reply) or Code.EXTERNAL_UNAVAILABLE)
-        if not reply.json()["book"]:
+        if said(reply)["book"] is not True:
             return Readiness.refuted(Code.EXTERNAL_FORBIDDEN)
         if request.operation is Operation.BOOK:
-            free = (await read.get(f"v2/openings/{approved(request)['opening']}")).json()["free"]
+            free = said(await read.get(f"v2/openings/{approved(request)['opening']}"))["free"] is True
             return Readiness.proven(TargetState.OPEN if free else TargetState.TAKEN)
-        found = (await read.get("v2/visits", params={"our_reference": request.target_key()})).json()
-        if len(found) != 1:
+        visits = said(await read.get("v2/visits", params={"our_reference": request.target_key()}))
+        if visits == []:
             return Readiness.proven(TargetState.ABSENT)
-        current = found[0]["state"] == "HELD" and request.is_approved_version(str(found[0]["revision"]))
-        return Readiness.proven(TargetState.OPEN if current else TargetState.CHANGED, prepared=found[0])
+        (visit,) = visits
+        current = visit["state"] == "HELD" and request.is_approved_version(str(visit["revision"]))
+        return Readiness.proven(TargetState.OPEN if current else TargetState.CHANGED, prepared=visit)
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         request, key = authorized.request, authorized.native_key()
         if request.operation is Operation.BOOK:
             content = {name: approved(request)[name] for name in ("person", "visit_type")} | {"our_reference": key}
             reply = await write.post(f"v2/openings/{approved(request)['opening']}/visits", json=content)
-        else:
+        elif request.operation is Operation.CANCEL:
             visit = authorized.prepared
             leaving = {"revision": visit["revision"], "our_reference": key}
             reply = await write.post(f"v2/visits/{visit['visit']}/leave", json=leaving)
-        if reply.is_success and in_force(reply.json(), request):
-            return Receipt.applied(identifier=reply.json()["visit"], version=str(reply.json()["revision"]))
+        else:
+            raise ValueError("this system cannot reschedule")
+        if reply.is_success and in_force(visit := said(reply), request):
+            return Receipt.applied(identifier=visit["visit"], version=str(visit["revision"]))
         code = refusal(reply)
         return Receipt.unknown() if code is None else Receipt.refused(code)
 
     async def observe(self, query: Asked, read: httpx.AsyncClient) -> Observation:
-        found = (await read.get("v2/visits", params={"our_reference": query.native_key()})).json()
-        finding = Finding.PRESENT if len(found) == 1 and in_force(found[0], query.request) else Finding.DIFFERENT
-        return Observation(finding=finding if found else Finding.ABSENT, basis=Basis.BY_KEY)
+        reply = await read.get("v2/visits", params={"our_reference": query.native_key()})
+        visits, finding = said(reply), Finding.INDETERMINATE
+        if reply.status_code == 200 and isinstance(visits, list):
+            happened = len(visits) == 1 and in_force(visits[0], query.request)
+            finding = Finding.PRESENT if happened else Finding.DIFFERENT if visits else Finding.ABSENT
+        return Observation(finding=finding, basis=Basis.BY_KEY)
 
 
 # What they do together. ---------------------------------------------------------------------------------------------
