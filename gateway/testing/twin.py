@@ -99,6 +99,7 @@ class Call:
         return _shaped(lambda: shape.model_validate_strings({name: values[0] for name, values in query.items()}))
 
     def header(self, name: str) -> str | None:
+        """A header's value, by its name in any case."""
         return self.request.headers.get(name.lower())
 
 
@@ -162,7 +163,8 @@ class Twin:
         self._routes: list[_Route] = []
 
     def route(self, method: str, path: str, *, writes: bool | None = None) -> Callable[[Handler], Handler]:
-        """Register the handler of `method` at `path`, whose `{names}` match one segment each.
+        """Register the handler of `method` at `path`, whose `{names}` match one segment each. Of several routes that
+        match a request, the one registered first answers.
 
         `writes` says whether a request mutates; unsaid, by its method. Raises ValueError for a second handler.
         """

@@ -414,6 +414,23 @@ async def test_a_path_template_takes_one_segment_for_each_name_and_everything_el
         assert (await caller.get("v1x0/a/items/b:show")).status_code == 404
 
 
+async def test_keys_and_versions_may_travel_in_headers_and_the_first_route_that_matches_answers() -> None:
+    vendor = Twin("headers", scheme=Scheme.NONE)
+
+    @vendor.route("PUT", "/visits/mine")
+    def mine(call: Call) -> Reply:
+        return document(200, call.header("If-Match"), ("ETag", '"2"'))
+
+    @vendor.route("PUT", "/visits/{visit}")
+    def any_visit(call: Call) -> Reply:
+        return document(200, call.header("Idempotency-Key"))
+
+    async with vendor.premises() as premises, client(premises, None) as caller:
+        reply = await caller.put("visits/mine", headers={"if-match": '"1"'})
+        assert (reply.json(), reply.headers["etag"]) == ('"1"', '"2"')
+        assert (await caller.put("visits/other")).json() is None
+
+
 async def test_a_route_may_say_whether_it_writes_where_its_method_does_not_tell(database: Path) -> None:
     vendor = Twin("odd methods", scheme=Scheme.BEARER)
     vendor.route("POST", "/search", writes=False)(rights)

@@ -23,7 +23,6 @@ from gateway.contracts.references import (
     PracticeId,
     ServiceId,
 )
-from gateway.testing.engine import Booking
 
 TOKEN = "full-access"
 OBSERVER = "may-only-read"
@@ -104,19 +103,6 @@ def practice() -> Practice:
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     return tmp_path / "sandbox.db"
-
-
-@pytest.fixture
-def slot() -> Booking:
-    return Booking(
-        patient="patient-1",
-        participants=("practitioner-1", "device-1"),
-        location="location-1",
-        service="service-1",
-        reason="check-up",
-        start=MORNING,
-        end=MORNING + HALF_HOUR,
-    )
 
 
 @pytest.fixture
