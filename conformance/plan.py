@@ -91,29 +91,33 @@ def plan(
     limited: bool,
     profile: Profile = Profile.SANDBOX,
 ) -> Plan:
-    """The cost of trying `requirements`. `limited`: the target has a credential that reads without writing."""
+    """The cost of trying `requirements`. `limited`: the target has a credential that reads without writing.
+    What the target bears, a twin is tried with as well: that calibrates it."""
     shares: dict[Peer, list[Requirement]] = {Peer.TARGET: [], Peer.TWIN: []}
     excused, unable = [], []
     for requirement in requirements:
         if requirement.missing(descriptor, credential=credential):
             excused.append(requirement.id)
-        elif (peer := place(requirement, target, limited=limited, profile=profile)) is None:
-            unable.append(requirement.id)
-        else:
+            continue
+        peers = places(requirement, target, limited=limited, profile=profile)
+        for peer in peers:
             shares[peer].append(requirement)
-    peers = tuple(_share(peer, found, descriptor, target) for peer, found in shares.items() if found)
-    return Plan(peers=peers, excused=tuple(excused), unable=tuple(unable))
+        if not peers:
+            unable.append(requirement.id)
+    found = tuple(_share(peer, share, descriptor, target) for peer, share in shares.items() if share)
+    return Plan(peers=found, excused=tuple(excused), unable=tuple(unable))
 
 
-def place(requirement: Requirement, target: Target, *, limited: bool, profile: Profile) -> Peer | None:
-    """Where a requirement is tried; None: nowhere, for want of a twin, or because this profile only reads."""
-    if profile is Profile.PRODUCTION_READONLY:
-        return Peer.TARGET if requirement.reads_only and not requirement.admits_twin else None
-    bears_all = target.exhaustive or target.launch is not None
-    wants_twin = requirement.tier is Tier.EXHAUSTIVE and not bears_all
-    if wants_twin or (requirement.stands_in and not limited):
-        return Peer.TWIN if target.twin is not None else None
-    return Peer.TARGET
+def places(requirement: Requirement, target: Target, *, limited: bool, profile: Profile) -> tuple[Peer, ...]:
+    """Where a requirement is tried; nowhere for want of a twin, or because this profile only reads."""
+    reads_only = profile is Profile.PRODUCTION_READONLY
+    if reads_only and not requirement.reads_only:
+        return ()
+    twin = (Peer.TWIN,) if target.twin is not None and not reads_only else ()
+    heavy = requirement.tier is Tier.EXHAUSTIVE and not (target.exhaustive or target.launch is not None)
+    if heavy or (requirement.stands_in and not limited):
+        return twin
+    return (Peer.TARGET, *twin)
 
 
 def _share(peer: Peer, found: Sequence[Requirement], descriptor: Descriptor, target: Target) -> PeerPlan:

@@ -99,6 +99,18 @@ class Recorder:
         results = {entry.result.requirement: entry.result for entry in found if isinstance(entry, Ended)}
         return cls(lines, first, sum(isinstance(entry, Part) for entry in found), results)
 
+    @classmethod
+    def about(cls, path: Path) -> Header | None:
+        """What the run in that file is about; None where it holds none."""
+        if not path.exists():
+            return None
+        lines = Lines.open(path, RUN_FILE)
+        try:
+            found = _entries(lines)
+        finally:
+            lines.close()
+        return found[0] if found and isinstance(found[0], Header) else None
+
     def append(self, result: Result) -> None:
         """Keep a result; durable when this returns."""
         self._lines.append(Ended(result=result).canonical())

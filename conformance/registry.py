@@ -460,8 +460,22 @@ def _claims() -> Iterator[Requirement]:
     )
 
 
+def _hostile() -> Iterator[Requirement]:
+    for name, statement in (
+        ("slow-reply", "A reply that drips without end is given up in time."),
+        ("endless-head", "Header fields without end are given up, within bounds of memory."),
+    ):
+        yield Requirement(
+            id=f"hostile.{name}",
+            statement=statement,
+            rows=("FAIL-19", "ADAPT-03"),
+            needs=(Need.BOOK,),
+            tier=Tier.EXHAUSTIVE,
+        )
+
+
 def _conduct() -> Iterator[Requirement]:
-    """Judged over the whole run, from everything that happened in it."""
+    """Judged over the whole run, from everything that happened in it; hence last."""
     for name, statement, rows, at_most_once in (
         (
             "one-mutation",
@@ -490,17 +504,6 @@ def _conduct() -> Iterator[Requirement]:
         ),
     ):
         yield Requirement(id=f"conduct.{name}", statement=statement, rows=rows, slots=0, at_most_once=at_most_once)
-    for name, statement in (
-        ("slow-reply", "A reply that drips without end is given up in time."),
-        ("endless-head", "Header fields without end are given up, within bounds of memory."),
-    ):
-        yield Requirement(
-            id=f"hostile.{name}",
-            statement=statement,
-            rows=("FAIL-19", "ADAPT-03"),
-            needs=(Need.BOOK,),
-            tier=Tier.EXHAUSTIVE,
-        )
 
 
 def _all() -> Iterator[Requirement]:
@@ -511,6 +514,7 @@ def _all() -> Iterator[Requirement]:
     yield from _idempotency()
     yield from _lost()
     yield from _crashes()
+    yield from _hostile()
     yield from _conduct()
 
 

@@ -30,12 +30,13 @@ GROUPS: Final = {
     "connections": "External systems: list, add, suspend, resume.",
     "practice": "The practice's own registry: people, patients, consents, identifiers.",
     "adapters": "What is installed.",
+    "conformance": "Try an adapter on a vendor's sandbox, and state that it conforms.",
     "sandbox": "The embedded practice management system.",
 }
 PANELS: Final = {
     "Deciding and committing": ("propose", "review", "check", "commit", "resume", "stop", "withdraw"),
     "Looking, and clearing up": ("list", "show", "observe", "resolve", "recover", "audit"),
-    "Setting up": ("init", "connections", "practice", "seal", "doctor", "adapters", "sandbox"),
+    "Setting up": ("init", "connections", "practice", "seal", "doctor", "adapters", "conformance", "sandbox"),
 }
 ELSEWHERE: Final = "From other packages"
 OWN: Final[dict[str, Callable[..., None]]] = {

@@ -70,28 +70,38 @@ def test_without_a_twin_the_exhaustive_checks_could_not_run(make):
     assert "lost.after-commit.book" in cost.share(Peer.TARGET).checks
 
 
-def test_with_a_twin_the_exhaustive_checks_run_there_and_cost_the_target_nothing(make):
+def test_a_twin_bears_everything_and_costs_the_target_nothing(make):
     with_twin = plan(REQUIREMENTS.values(), claims(), make(twin="a:b"), credential=True, limited=True)
     without = plan(REQUIREMENTS.values(), claims(), make(), credential=True, limited=True)
-    assert "lost.late.book" in with_twin.share(Peer.TWIN).checks and not with_twin.unable
+    assert {"lost.late.book", "book.applied"} <= set(with_twin.share(Peer.TWIN).checks) and not with_twin.unable
     assert with_twin.share(Peer.TARGET) == without.share(Peer.TARGET)
 
 
 @pytest.mark.parametrize("details", [{"launch": "a:b"}, {"exhaustive": True}])
 def test_a_target_that_bears_it_is_tried_exhaustively_itself(make, details):
-    cost = plan(REQUIREMENTS.values(), claims(), make(twin="a:b", **details), credential=True, limited=True)
-    assert cost.share(Peer.TWIN) is None and "lost.late.book" in cost.share(Peer.TARGET).checks
+    cost = plan(REQUIREMENTS.values(), claims(), make(**details), credential=True, limited=True)
+    assert not cost.unable and "lost.late.book" in cost.share(Peer.TARGET).checks
 
 
 def test_without_a_reading_credential_what_needs_one_moves_to_the_twin(make):
+    lacking = {"ready.forbidden", "refused.forbidden"}
     cost = plan(REQUIREMENTS.values(), claims(), make(twin="a:b", launch="a:b"), credential=True, limited=False)
-    assert set(cost.share(Peer.TWIN).checks) == {"ready.forbidden", "refused.forbidden"}
+    assert set(cost.share(Peer.TWIN).checks) - set(cost.share(Peer.TARGET).checks) == lacking
+    assert (
+        set(plan(REQUIREMENTS.values(), claims(), make(launch="a:b"), credential=True, limited=False).unable) == lacking
+    )
 
 
 def test_production_is_only_read(make):
     cost = plan(
-        REQUIREMENTS.values(), claims(), make(), credential=True, limited=True, profile=Profile.PRODUCTION_READONLY
+        REQUIREMENTS.values(),
+        claims(),
+        make(twin="a:b"),
+        credential=True,
+        limited=True,
+        profile=Profile.PRODUCTION_READONLY,
     )
+    assert cost.share(Peer.TWIN) is None
     assert cost.writes() == 0 and "ready.proven" in cost.share(Peer.TARGET).checks
     assert all(REQUIREMENTS[check].reads_only for check in cost.share(Peer.TARGET).checks)
 

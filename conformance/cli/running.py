@@ -1,0 +1,131 @@
+"""`gateway conformance run|clean`: try an adapter on a target, and finish the clean-up of a run that was killed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from conformance.cli.ending import Ending, answering
+from gateway.cli.options import Json
+from gateway.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from conformance.plan import Plan
+    from conformance.results import Residue
+
+TargetFile = Annotated[Path, typer.Option("--target", metavar="FILE", help="Which system, as whom, how much (TOML).")]
+
+
+class Profile(StrEnum):
+    """`conformance.results.Profile`, spelled here so that `--help` needs no model."""
+
+    SANDBOX = "sandbox"
+    PRODUCTION_READONLY = "production-readonly"
+
+
+NOTHING_TRIED: Final = "nothing was started or sent"
+
+
+def run(
+    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="An installed adapter, or package.module:Class.")],
+    target: TargetFile,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="DIR", help="A new directory, for the report and the run's ledger."),
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only tell what it would cost. Sends nothing.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the unfinished run in the report directory.")
+    ] = False,
+    profile: Annotated[Profile, typer.Option("--profile", help="The second one never writes.")] = Profile.SANDBOX,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="ID", help="One requirement; repeatable. Leaves the run incomplete."),
+    ] = None,
+    without_faults: Annotated[
+        bool, typer.Option("--without-faults", help="No fault strikes: shows that its checks then cannot pass.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Try an adapter on a real system and say whether it conforms: 0 yes, 1 no, 2 incomplete, 3 the suite failed.
+
+    Ctrl-C stops, cleans up and leaves a report; --resume continues. What was not tried never counts as passed.
+    """
+    with answering(as_json) as answer:
+        import asyncio
+
+        from conformance import safety
+        from conformance.recorded_run import RecordedRun
+        from conformance.reports.console import Console, Silent
+        from conformance.results import Profile as Known
+        from conformance.verdict import exit_code
+
+        if not plan:
+            safety.prepare(_given(report), resume=resume)
+        prepared = RecordedRun.prepare(
+            adapter, target, profile=Known(profile.value), only=only or (), faults=not without_faults
+        )
+        if plan:  # a run of no checks proves nothing, so that no pipeline takes it for one
+            page = [*_planned(prepared.plan), f"{NOTHING_TRIED}; leave out --plan to run"]
+            answer.give({"plan": dict(prepared.plan.document())}, page, Ending.REFUSED)
+            return
+        with Silent() if as_json else Console() as watcher:
+            results = asyncio.run(prepared.perform(_given(report), watcher, resume=resume))
+            watcher.concluded(results)
+        answer.give(results.plain(), [f"report: {_given(report) / 'report.html'}"], exit_code(results))
+
+
+def clean(
+    target: TargetFile,
+    report: Annotated[Path, typer.Option("--report", metavar="DIR", help="The report directory of the run.")],
+    as_json: Json = False,
+) -> None:
+    """Remove what a killed run left, by its ledger: what it created and nothing else. 0: nothing remains."""
+    with answering(as_json) as answer:
+        import asyncio
+
+        from conformance.recorded_run import clean_up
+        from gateway.cli.page import marked
+        from gateway.cli.wording import Tone
+
+        residue = asyncio.run(clean_up(target, report))
+        ended = Ending.DONE if residue.verified and not residue.remaining else Ending.REFUSED
+        tone = Tone.GOOD if ended is Ending.DONE else Tone.CARE
+        answer.give({"residue": residue.plain()}, [marked(tone, _left(residue))], ended)
+
+
+def _given(report: Path | None) -> Path:
+    if report is None:
+        raise UsageError("--report: name a new directory for the report")
+    return report
+
+
+def _planned(plan: Plan) -> list[RenderableType]:
+    """The plan as a table, and what no table shows."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("system", "checks", "reads", "writes", "slots", "looks", "settling", "minutes"):
+        table.add_column(name, justify="left" if name == "system" else "right")
+    for share in plan.peers:
+        figures = (len(share.checks), share.reads, share.writes, share.slots, share.looks)
+        told = [str(figure) for figure in figures]
+        table.add_row(share.peer.value, *told, f"{share.settling_seconds} s", f"{share.minutes:.1f}")
+    notes = [f"{len(plan.excused)} checks do not apply, by the adapter's claims"] if plan.excused else []
+    if plan.unable:
+        notes.append(f"{len(plan.unable)} checks have no system that can bear them: the run will be incomplete")
+    return [table, *notes]
+
+
+def _left(residue: Residue) -> str:
+    if not residue.verified:
+        return f"the system could not be looked at; up to {residue.remaining} appointments may remain"
+    told = f"{residue.removed} of {residue.created} appointments removed"
+    kept = f"; the system keeps {residue.kept} of them as cancelled" if residue.kept else ""
+    where = ", ".join(f"{slot:%Y-%m-%d %H:%M} UTC" for slot in residue.where[:10])
+    return f"{told}{kept}" + (f"; {residue.remaining} remain, at {where}" if residue.remaining else "")
