@@ -267,6 +267,9 @@ def _sealed(answer: Answer, after: Configuration, hosts: tuple[str, ...], docume
         facts.append(Fact("sandbox", f"a signed record admits {', '.join(hosts)} for 90 days"))
     if after.settings.environment is not Known.SANDBOX:
         facts.append(Fact("governance", "the governance record must be signed anew for this seal", Tone.CARE))
+        facts.append(
+            Fact("conformance", "each adapter needs a statement: gateway doctor says which lacks one", Tone.CARE)
+        )
     answer.give(
         {**document, "seal": after.seal_digest, "sandbox_hosts": list(hosts)},
         [marked(Tone.GOOD, said), facts_table(facts)],
