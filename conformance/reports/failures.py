@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from conformance.reports.markup import Markup, element, joined, rows, table
-from conformance.reports.outline import MARKS, WORDS, Line, peer_words, reason
+from conformance.reports.outline import MARKS, WORDS, Line, misconduct, peer_words, reason
 from conformance.reports.timeline import SHOWN, timeline
 from conformance.results import AttemptRecord, ExchangeRecord, Judgement, ReceiptRecord, Result, Results
 
@@ -48,7 +48,7 @@ def _facts(result: Result, results: Results) -> Iterator[Markup]:
         yield element("span", f"effects seen {result.effects}{expected}")
     if result.overlap is not None:
         yield element("span", f"{result.overlap} requests overlapped")
-    for word in result.misconduct:
+    for word in misconduct(result):
         yield element("b", word, class_="word failed")
     if result.injected:
         yield element("span", "the reply was injected by the suite")

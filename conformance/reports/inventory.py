@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from conformance.reports.failures import told_at_length
 from conformance.reports.markup import Markup, element, joined
-from conformance.reports.outline import MARKS, WORDS, Line, areas, lines, peer_words, reason, tally, title
+from conformance.reports.outline import MARKS, WORDS, Line, areas, lines, misconduct, peer_words, reason, tally, title
 from conformance.results import Judgement, Result, Results
 
 
@@ -116,7 +116,7 @@ def _evidence(result: Result, results: Results) -> Iterator[Markup]:
         yield element("span", f"effects {result.effects}{of}")
     if result.overlap is not None:
         yield element("span", f"{result.overlap} overlapped")
-    for word in result.misconduct:
+    for word in misconduct(result):
         yield element("span", word, class_="word failed")
     for receipt in result.receipts:
         yield element("span", f"fault {'fired' if receipt.fired else 'did not fire'}")

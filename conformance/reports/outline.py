@@ -154,13 +154,17 @@ def reason(line: Line, results: Results) -> str:
     result, requirement = line.result, line.requirement
     if result is None:
         return "The run did not reach it."
-    told = [result.reason] if result.reason else []
+    told = [_sentence(result.reason)] if result.reason else []
     if line.counts is not result.judgement:
         told.append(f"Recorded as {WORDS[result.judgement]}, counts as {WORDS[line.counts]}: {_worse(line, results)}")
-    elif result.judgement is Judgement.NOT_APPLICABLE and requirement is not None and not told:
+    elif result.judgement is Judgement.NOT_APPLICABLE and requirement is not None:
         absent = requirement.missing(results.descriptor, credential=results.credential)
-        told.append(f"Not declared: {', '.join(NEEDS[need] for need in absent)}.")
+        told = [f"Not declared: {', '.join(NEEDS[need] for need in absent)}."]
     return " ".join(told)
+
+
+def _sentence(told: str) -> str:
+    return told[:1].upper() + told[1:] + ("" if told.endswith((".", "!", "?")) else ".")
 
 
 def _worse(line: Line, results: Results) -> str:
@@ -187,6 +191,23 @@ NEEDS: Final[Mapping[Need, str]] = MappingProxyType(
         Need.CREDENTIAL: "a credential",
     }
 )
+
+
+MISCONDUCT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "second-mutation": "a second mutating request",
+        "write-in-read": "a mutating request where only reads are allowed",
+        "out-of-contract": "an answer outside the contract",
+        "leak": "a secret or a payload let out",
+        "own-connection": "a connection of its own",
+        "own-process": "a process of its own",
+    }
+)
+
+
+def misconduct(result: Result) -> tuple[str, ...]:
+    """What the adapter did besides answering, in words."""
+    return tuple(MISCONDUCT.get(each, each) for each in result.misconduct)
 
 
 def peer_words(peer: Peer, profile: Profile) -> str:

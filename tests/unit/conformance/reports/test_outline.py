@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from conformance.conduct import CONDUCT
 from conformance.registry import REQUIREMENTS, Need
-from conformance.reports.outline import AREAS, NEEDS, Line, headline, lines, missing, reason, tally
+from conformance.reports.outline import AREAS, MISCONDUCT, NEEDS, Line, headline, lines, missing, reason, tally
 from conformance.results import Judgement, Peer, Results
 
 
@@ -17,6 +18,10 @@ def test_every_requirement_is_a_line_whether_or_not_it_was_executed(incomplete: 
     found = lines(incomplete)
     assert [each.id for each in found] == list(REQUIREMENTS)
     assert sum(each.counts is None for each in found) == len(REQUIREMENTS) - len(incomplete.results) > 20
+
+
+def test_every_misconduct_has_words() -> None:
+    assert {slug for slugs in CONDUCT.values() for slug in slugs} == set(MISCONDUCT)
 
 
 def test_every_area_and_need_of_the_registry_has_words() -> None:

@@ -282,7 +282,7 @@ def test_a_residue_that_could_not_be_looked_at_is_an_upper_bound(conformant: Res
 
 def test_misconduct_is_named_in_the_row_and_in_the_failure(conformant: Results, alter: Callable[..., Results]) -> None:
     found = alter(conformant, book_applied={"judgement": Judgement.FAILED, "misconduct": ("second-mutation",)})
-    assert page(found).decode().count("second-mutation") == 2
+    assert page(found).decode().count("a second mutating request") == 2
 
 
 def luminance(colour: str) -> float:
