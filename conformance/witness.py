@@ -53,13 +53,12 @@ class Call:
 
     @property
     def texts(self) -> Iterator[str]:
-        """Everything that the exception could show to whoever prints it."""
+        """Everything that the exception shows to whoever prints it, or what it came from."""
         error: BaseException | None = self.raised
         for _ in range(10):
             if error is None:
                 return
             yield str(error)
-            yield from (repr(argument) for argument in error.args)
             yield from getattr(error, "__notes__", ())
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 

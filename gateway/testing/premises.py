@@ -50,8 +50,9 @@ class Observer(Protocol):
 class Premises:
     """A system that answers at `base_url` (loopback, ends with `/`), for one run.
 
-    `label` is how reports call it, with its version. `observer` is None where a person counts. `secrets` are the connection's credentials by name; the name
-    `limited` is a credential that may read but not write. `settings` are added to the connection's own.
+    `label` is how reports call it, with its version. `observer` is None where a person counts. `secrets` are the
+    connection's credentials by name; `limited` is one that may read but not write. `settings` are added to the
+    connection's own.
     """
 
     base_url: str
