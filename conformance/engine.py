@@ -28,7 +28,8 @@ from conformance.conduct import judge as judge_conduct
 from conformance.ledger import Ledger
 from conformance.overhearing import Overhearing, as_host
 from conformance.redaction import masked
-from conformance.registry import CONTRACT_VERSION, REQUIREMENTS, Requirement, Tier
+from conformance.registry import REQUIREMENTS
+from conformance.requirement import CONTRACT_VERSION, Requirement, Tier
 from conformance.results import (
     AdapterIdentity,
     Difference,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.registry import Requirement, Tier
+from conformance.requirement import Requirement, Tier
 from conformance.results import Peer, Profile
 from conformance.target import Target
 from gateway.contracts.adapter import Descriptor

@@ -35,4 +35,5 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("conformance: the suite is one run in one process; leave out -n")
     from conformance.author.suite import Suite  # noqa: PLC0415 - a session without a target must not pay for it
 
-    config.pluginmanager.register(Suite.prepare(*given), "gateway-conformance-suite")
+    if config.pluginmanager.register(Suite.prepare(*given), "gateway-conformance-suite") is None:
+        raise pytest.UsageError("conformance: the suite was asked for and blocked; leave out -p no:…")

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from conformance.faults.messages import is_mutating
 from conformance.faults.proxy import Proxy
 from conformance.ledger import Cleaner, Ledger
-from conformance.registry import Requirement
+from conformance.requirement import Requirement
 from conformance.results import Peer, Residue
 from conformance.target import Pool, Target, TargetConnection, TargetError
 from gateway.config import Bounds

@@ -21,8 +21,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from conformance.registry import CONTRACT_VERSION, REQUIREMENTS
+from conformance.registry import REQUIREMENTS
 from conformance.reports.document import read
+from conformance.requirement import CONTRACT_VERSION
 from conformance.results import RESULTS_FILE, Evidence, Judgement, Peer, Profile, Results, Verdict
 from conformance.verdict import at_most_once, derive, unmet
 from gateway.attestation import (

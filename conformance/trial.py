@@ -20,7 +20,8 @@ import httpx
 
 from conformance.faults import Fault, Point, Which
 from conformance.faults import Receipt as FaultReceipt
-from conformance.registry import NAME, Requirement
+from conformance.registry import NAME
+from conformance.requirement import Requirement
 from conformance.results import AttemptRecord
 from conformance.stage import Stage
 from conformance.witness import Otherwise, Phase, Witness

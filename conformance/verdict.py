@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 
-from conformance.registry import REQUIREMENTS, Requirement
+from conformance.registry import REQUIREMENTS
+from conformance.requirement import Requirement
 from conformance.results import AtMostOnce, Evidence, Judgement, Peer, Profile, Result, Results, Verdict
 
 

@@ -24,8 +24,9 @@ import pytest
 from conformance import safety
 from conformance.engine import open_run
 from conformance.ledger import LEDGER_FILE, Ledger
-from conformance.registry import REQUIREMENTS, Requirement
+from conformance.registry import REQUIREMENTS
 from conformance.reports import outline, write_reports
+from conformance.requirement import Requirement
 from conformance.results import Judgement, Profile, Result, Results, Verdict
 from conformance.target import Target, TargetError
 from conformance.verdict import Exit, derive, exit_code
@@ -63,6 +64,7 @@ class Suite:
     _run: Run | None = None
     _reached: int = -1
     _streams: tuple[TextIO, TextIO] | None = None
+    _session: pytest.Session | None = None
 
     @classmethod
     def prepare(cls, adapter: str, target: Path, report: Path) -> Self:
@@ -105,8 +107,9 @@ class Suite:
 
     @property
     def exit(self) -> Exit:
-        """A session without results proved nothing."""
-        return Exit.INCOMPLETE if self.results is None else exit_code(self.results)
+        """A session without results proved nothing, and one without a report cannot show it."""
+        code = Exit.INCOMPLETE if self.results is None else exit_code(self.results)
+        return Exit.INCOMPLETE if code is Exit.CONFORMANT and self.trouble is not None else code
 
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
         """Run some of the run's work, with the standard streams to which it listens: pytest exchanges its own
@@ -125,7 +128,7 @@ class Suite:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """Before any -k, -m or --deselect, and after the author's own tests: what those leave in a loop is over."""
-        items.extend(Checks.from_parent(session, name="conformance", suite=self).collect())
+        items.extend(Checks.from_parent(session, name="conformance", nodeid="conformance", suite=self).collect())
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -147,13 +150,15 @@ class Suite:
             except GatewayError as error:
                 self.trouble = str(error)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
-        try:
-            return (yield)
-        finally:
-            if session.exitstatus in PASSING and self.exit is not Exit.CONFORMANT:
-                session.exitstatus = int(self.exit)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """The last moment before pytest reads its exit status; whatever else wrote to it has done so."""
+        session = self._session
+        if session is not None and session.exitstatus in PASSING and self.exit is not Exit.CONFORMANT:
+            session.exitstatus = int(self.exit)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("conformance")
@@ -162,7 +167,7 @@ class Suite:
 
     def _told(self) -> Iterator[str]:
         if self.results is None:
-            yield f"{Verdict.INCOMPLETE}: {self.trouble or 'no requirement was tried'}"
+            yield f"Incomplete: {self.trouble or 'no requirement was tried.'}"
             return
         yield outline.headline(self.results)
         if derive(self.results) is not Verdict.CONFORMANT:
@@ -193,9 +198,13 @@ class Check(pytest.Item):
     def runtest(self) -> None:
         try:
             result = self._suite.execute(self._requirement.id)
-        except GatewayError as error:  # the run could not be opened, and will not be for the next requirement either
-            self.session.shouldfail = f"conformance: {error}"
-            raise NotMetError(str(error)) from None
+        except NotMetError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the suite's own fault, whose text could hold anything
+            told = str(error) if isinstance(error, GatewayError) else f"{type(error).__name__} in the suite: report it"
+            self._suite.trouble = told
+            self.session.shouldfail = "conformance: the run cannot go on"
+            raise NotMetError(told) from None
         if result.judgement is Judgement.NOT_APPLICABLE:
             pytest.skip(result.reason or "not applicable, by the adapter's own claims")
         if result.judgement is not Judgement.PASSED:
@@ -203,9 +212,8 @@ class Check(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         """No traceback: its frames hold the adapter's data."""
-        if isinstance(excinfo.value, NotMetError):
-            return f"{self._requirement.statement}\n{excinfo.value}"
-        return f"{type(excinfo.value).__name__} in the suite: report this"
+        told = str(excinfo.value) if isinstance(excinfo.value, NotMetError) else type(excinfo.value).__name__
+        return f"{self._requirement.statement}\n{told}"
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return self._suite.report, None, f"conformance {self._requirement.id}"

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def requirements(as_json: Json = False) -> None:
     """List every requirement: id, level, tier, and what it costs."""
     with answering(as_json) as answer:
-        from conformance.registry import CONTRACT_VERSION, REQUIREMENTS
+        from conformance.registry import REQUIREMENTS
+        from conformance.requirement import CONTRACT_VERSION
         from gateway.cli.page import listing
 
         found = REQUIREMENTS.values()

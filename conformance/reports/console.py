@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from conformance.registry import Requirement
 from conformance.reports.outline import MARKS, WORDS, areas, headline, lines, missing, tally, title
+from conformance.requirement import Requirement
 from conformance.results import Judgement, Result, Results, Verdict
 from conformance.verdict import derive
 from gateway.cli.answer import console

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from conformance.registry import REQUIREMENTS, Need, Requirement
+from conformance.registry import REQUIREMENTS
+from conformance.requirement import Need, Requirement
 from conformance.results import Judgement, Peer, Profile, Result, Results, Verdict
 from conformance.verdict import derive, unmet
 

@@ -303,7 +303,7 @@ class TestAdmission:
             judged(local)
 
     def test_the_gateway_and_the_suite_mean_the_same_contract_version(self):
-        from conformance.registry import CONTRACT_VERSION
+        from conformance.requirement import CONTRACT_VERSION
 
         assert conformity.CONTRACT_VERSION == CONTRACT_VERSION
 

@@ -8,7 +8,8 @@ from itertools import combinations, product
 import pytest
 
 from conformance.plan import plan
-from conformance.registry import REQUIREMENTS, Tier
+from conformance.registry import REQUIREMENTS
+from conformance.requirement import Tier
 from conformance.results import Peer, Profile
 from conformance.target import Pool, Target, TargetConnection
 from gateway.contracts.adapter import Basis, Descriptor, Exclusivity, Idempotency

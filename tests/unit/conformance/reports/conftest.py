@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from conformance.faults import Point
-from conformance.registry import LOST, REQUIREMENTS, Requirement
+from conformance.registry import LOST, REQUIREMENTS
+from conformance.requirement import Requirement
 from conformance.results import (
     AdapterIdentity,
     AtMostOnce,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.conduct import CONDUCT
-from conformance.registry import REQUIREMENTS, Need
+from conformance.registry import REQUIREMENTS
+from conformance.requirement import Need
 from conformance.reports.outline import AREAS, MISCONDUCT, NEEDS, Line, headline, lines, missing, reason, tally
 from conformance.results import Judgement, Peer, Results
 
