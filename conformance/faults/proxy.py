@@ -114,11 +114,11 @@ class Proxy:
         """The exchanges after that one."""
         return self.exchanges[number:]
 
-    def arm(self, fault: Fault, strike: Callable[[], None] | None = None) -> Receipt:
+    def arm(self, fault: Fault, strike: Callable[[], bool] | None = None) -> Receipt:
         """Arm one fault in the place of any other; the receipt tells what becomes of it.
 
-        `strike` is called at the point instead of breaking, and the exchange then goes on; for DUPLICATE that is
-        when the reply has been passed on once. REFUSED strikes at once, and takes no strike (ValueError).
+        `strike` is called at the point. It says whether a request that is not forwarded yet breaks there all the
+        same; else the exchange goes on. For DUPLICATE the point is when the reply has been passed on once. REFUSED strikes at once, and takes no strike (ValueError).
         """
         armed = Armed(fault, Receipt(fault), strike)
         if fault.point is Point.REFUSED and strike is not None:

@@ -19,7 +19,7 @@ class Armed:
 
     fault: Fault
     receipt: Receipt
-    strike: Callable[[], None] | None = None
+    strike: Callable[[], bool] | None = None
     taken: bool = False
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -28,16 +28,13 @@ class Armed:
         return self.fault.point
 
     def hit(self, exchange: Exchange | None) -> bool:
-        """The point is reached: true where the exchange breaks here, false where a strike was called instead."""
+        """The point is reached: true where the exchange breaks here, false where a strike wants it to go on."""
         self.receipt.fired += 1
         if exchange is not None:
             exchange.point = self.point
             self.receipt.exchange = self.receipt.exchange or exchange.number
             self.follow(exchange)
-        if self.strike is None:
-            return True
-        self.strike()
-        return False
+        return self.strike is None or self.strike()
 
     def follow(self, exchange: Exchange) -> None:
         """Note how far the struck exchange has come."""
