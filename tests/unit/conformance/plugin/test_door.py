@@ -1,0 +1,104 @@
+"""The options, and the real suite behind them, in sessions of their own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+
+from conformance.results import Judgement, Verdict
+from conformance.verdict import derive
+
+
+def test_a_session_that_does_not_ask_imports_nothing_of_ours(author: Any) -> None:
+    (author.path / "test_mine.py").write_text(
+        "import sys\n"
+        "def test_mine():\n"
+        "    packages = ('gateway', 'adapters', 'conformance')\n"
+        "    ours = {name for name in sys.modules if name.partition('.')[0] in packages}\n"
+        "    assert ours == {'conformance', 'conformance.pytest_plugin'}\n",
+        encoding="utf-8",
+    )
+    ran = subprocess.run(author.command("-q"), cwd=author.path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+    assert "conformance" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--conformance-adapter", "sandbox"], "give all of"),
+        (["--conformance-target", "conformance.toml"], "give all of"),
+        (["--conformance-report", "report"], "give all of"),
+    ],
+)
+def test_an_option_alone_is_refused(words: list[str], told: str, author: Any) -> None:
+    ran = subprocess.run(author.command(*words), cwd=author.path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 4
+    assert told in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("edit", "given", "told"),
+    [
+        (None, {"adapter": "acme"}, "no adapter of that name"),
+        (None, {"target": "nowhere.toml"}, "not there"),
+        ("", {}, "empty"),
+        ("sandbox = false", {}, "sandbox is false"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused_before_anything_is_collected(
+    edit: str | None, given: dict[str, str], told: str, author: Any
+) -> None:
+    if edit is not None:
+        target = author.path / "conformance.toml"
+        text = target.read_text(encoding="utf-8").replace("sandbox = true", edit) if edit else ""
+        target.write_text(text, encoding="utf-8")
+    ran = subprocess.run(author.door(**given), cwd=author.path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 4
+    assert told in ran.stderr
+    assert not (author.path / "report").exists()
+
+
+def test_the_suite_cannot_be_blocked_by_name(author: Any) -> None:
+    ran = author.pytest("-p", "no:gateway-conformance-suite")
+    assert ran.returncode == 4
+    assert "blocked" in ran.stderr
+
+
+def test_a_report_directory_in_use_is_refused_before_anything_is_sent(author: Any) -> None:
+    (author.path / "report").mkdir()
+    (author.path / "report" / "results.json").write_text("{}", encoding="utf-8")
+    ran = author.pytest("-q")
+    assert ran.returncode == 2
+    assert "not empty" in ran.stdout
+    assert (author.path / "report" / "results.json").read_text(encoding="utf-8") == "{}"
+
+
+def test_some_requirements_of_the_real_suite_are_tried_and_not_mistaken_for_all(author: Any) -> None:
+    ran = author.pytest("-q", "-k", "ready.proven or book.applied or one-mutation")
+    assert ran.returncode == 2, ran.stdout
+    assert "4 passed" in ran.stdout or "3 passed" in ran.stdout
+    results = author.results()
+    assert {entry.judgement for entry in results.results} == {Judgement.PASSED}
+    assert derive(results) is Verdict.INCOMPLETE
+    assert [entry.remaining for entry in results.residue] == [0]
+
+
+def test_an_interrupted_session_cleans_up_and_leaves_its_report(author: Any) -> None:
+    command = [*author.door(), "-v"]
+    with subprocess.Popen(
+        command, cwd=author.path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as running:
+        assert running.stdout is not None
+        while "book.applied" not in running.stdout.readline():
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        shown = running.stdout.read()
+    assert running.returncode == 2
+    assert "The run was interrupted" in shown
+    results = author.results()
+    assert results.interrupted
+    assert [entry.remaining for entry in results.residue] == [0]
