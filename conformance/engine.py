@@ -195,7 +195,8 @@ class Run:
         self.overhearing.forget()
         self.overhearing.admit(stage.connection.hosts)
         trial = Trial(stage=stage, requirement=requirement)
-        judgement, reason = await self._judged(trial)
+        with self.overhearing.listen():  # check by check: whoever runs the suite may swap standard streams in between
+            judgement, reason = await self._judged(trial)
         exchanges = stage.proxy.since(before)
         misconduct = tuple(sorted(set(overheard(trial, self.overhearing, exchanges))))
         if stage.proxy.refused:
@@ -308,7 +309,6 @@ async def open_run(
         twin = None
         if target.twin is not None and options.profile is Profile.SANDBOX:
             twin = await staged(Peer.TWIN, await _launched(stack, target.twin), None)
-        stack.enter_context(overhearing.listen())
         run = Run(
             identity=AdapterIdentity(
                 name=code.name, distribution=code.distribution, version=code.version, code_digest=code.digest
