@@ -126,7 +126,9 @@ def _must_be_installed(name: str, digest: str, installed: AdapterCode) -> None:
     if name != installed.name:
         raise StatementError(f"of adapter {name}, not {installed.name}")
     if digest != installed.digest:
-        raise StatementError(f"adapter {name}: other code is installed than was tried; run the suite again")
+        raise StatementError(
+            f"adapter {name}: other code is installed than was tried (every file counts); run the suite again"
+        )
 
 
 def _statement(results: Results, raw: bytes, issued_at: datetime, expires_at: datetime) -> ConformanceStatement:
