@@ -24,15 +24,13 @@ import pytest
 from conformance import safety
 from conformance.engine import open_run
 from conformance.ledger import LEDGER_FILE, Ledger
+from conformance.recorded_run import RecordedRun
 from conformance.registry import REQUIREMENTS
 from conformance.reports import outline, write_reports
 from conformance.requirement import Requirement
-from conformance.results import Judgement, Profile, Result, Results, Verdict
-from conformance.target import Target, TargetError
+from conformance.results import Judgement, Result, Results, Verdict
 from conformance.verdict import Exit, derive, exit_code
-from gateway.contracts.adapter import Adapter
 from gateway.errors import GatewayError
-from gateway.plugins import discover
 
 T = TypeVar("T")
 
@@ -70,12 +68,9 @@ class Suite:
     def prepare(cls, adapter: str, target: Path, report: Path) -> Self:
         """Everything that can be judged before anything is sent; raises `pytest.UsageError`."""
         try:
-            found = discover().adapters().get(adapter)
-            if found is None:
-                raise TargetError("no adapter of that name is installed; `gateway adapters list` shows which are")
-            content = safety.load(target)
-            safety.admit(content, profile=Profile.SANDBOX)
-            return cls(_opened(found, adapter, content, target.parent, report), report)
+            prepared = RecordedRun.prepare(adapter, target)
+            safety.prepare(report, resume=False)
+            return cls(_opened(prepared, report), report)
         except GatewayError as error:
             raise pytest.UsageError(f"conformance: {error}") from None
 
@@ -220,10 +215,12 @@ class Check(pytest.Item):
 
 
 @asynccontextmanager
-async def _opened(adapter: Adapter, name: str, target: Target, directory: Path, report: Path) -> AsyncIterator[Run]:
-    safety.prepare(report, resume=False)
+async def _opened(prepared: RecordedRun, report: Path) -> AsyncIterator[Run]:
     with closing(Ledger.open(report / LEDGER_FILE)) as ledger:
-        async with open_run(adapter, name, target, directory=directory, ledger=ledger) as run:
+        opening = open_run(
+            prepared.adapter, prepared.name, prepared.target, directory=prepared.directory, ledger=ledger
+        )
+        async with opening as run:
             yield run
 
 

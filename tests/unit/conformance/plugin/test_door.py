@@ -47,6 +47,7 @@ def test_an_option_alone_is_refused(words: list[str], told: str, author: Any) ->
         (None, {"target": "nowhere.toml"}, "not there"),
         ("", {}, "empty"),
         ("sandbox = false", {}, "sandbox is false"),
+        ("sandbox = true\nwrites = 3 #", {}, "too small a budget"),
     ],
 )
 def test_what_cannot_be_tried_is_refused_before_anything_is_collected(
@@ -54,7 +55,8 @@ def test_what_cannot_be_tried_is_refused_before_anything_is_collected(
 ) -> None:
     if edit is not None:
         target = author.path / "conformance.toml"
-        text = target.read_text(encoding="utf-8").replace("sandbox = true", edit) if edit else ""
+        text = target.read_text(encoding="utf-8").replace("writes = 400\n", "") if edit else ""
+        text = text.replace("sandbox = true", edit if "writes" in edit else f"{edit}\nwrites = 400")
         target.write_text(text, encoding="utf-8")
     ran = subprocess.run(author.door(**given), cwd=author.path, capture_output=True, text=True, check=False)
     assert ran.returncode == 4
@@ -72,8 +74,8 @@ def test_a_report_directory_in_use_is_refused_before_anything_is_sent(author: An
     (author.path / "report").mkdir()
     (author.path / "report" / "results.json").write_text("{}", encoding="utf-8")
     ran = author.pytest("-q")
-    assert ran.returncode == 2
-    assert "not empty" in ran.stdout
+    assert ran.returncode == 4
+    assert "not empty" in ran.stderr
     assert (author.path / "report" / "results.json").read_text(encoding="utf-8") == "{}"
 
 
