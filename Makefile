@@ -43,7 +43,7 @@ requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalo
 breaks: $(VENV)/dev.stamp ## replay the recorded one-line breaks; each must be noticed (BREAKS="STATE-03 …")
 	$(BIN)/python -m conformance.catalogue.breaks $(BREAKS)
 
-docs: $(VENV)/dev.stamp ## make the tables of failures and audit events again from the code
+docs: $(VENV)/dev.stamp ## make the reference pages again from the code: failures, audit events, conformance
 	$(BIN)/python -m conformance.reference
 
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)

@@ -1,7 +1,7 @@
-"""The two reference pages that are made from the code: `docs/failures.md` and `docs/audit-events.md`.
+"""The reference pages that are made from the code: `docs/failures.md`, `docs/audit-events.md`, `docs/conformance.md`.
 
-    python -m conformance.reference           # writes both
-    python -m conformance.reference --check   # says whether both are current; exit 0 or 1
+    python -m conformance.reference           # writes them
+    python -m conformance.reference --check   # says whether they are current; exit 0 or 1
 
 Owns: their wording and order. Which fields an event carries is read from the calls that record it, so the page
 cannot promise what the code does not do. Refuses: a signal, end or type that it has no words for (KeyError).
@@ -18,6 +18,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, get_args, get_origin
 
+from conformance.handbook import conformance_page
+from conformance.markdown import table
 from gateway.contracts.failures import FAILURES, Code, caller_next
 from gateway.contracts.outcome import ENDS
 from gateway.contracts.references import Reference
@@ -85,7 +87,7 @@ def failures_page() -> str:
         "Every attempt ends in one row of the first table, with one code of the second. Nothing else comes out: no",
         "exception, no vendor text. What to do is in [Operating](operating.md).",
         *("", "## Ends", ""),
-        *_table(
+        *table(
             ("end", "means", "state", "effect", "hold on the proposal", "approval"),
             (
                 (f"`{end}`", END_MEANINGS[end], row.state, row.effect or "–", row.hold, row.approval)
@@ -96,7 +98,7 @@ def failures_page() -> str:
         "Where the end decides what comes next, the end wins: after UNKNOWN always RESOLVE by an operator, after",
         "NOT_SENT and REFUSED a new approval unless the code says that a new proposal is needed.",
         "",
-        *_table(("code", "means", "ends", "next"), ((f"`{code}`", *_told(code)) for code in Code)),
+        *table(("code", "means", "ends", "next"), ((f"`{code}`", *_told(code)) for code in Code)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -128,7 +130,7 @@ def events_page(root: Path = ROOT) -> str:
         "chain: each hash covers the one before it and the event's canonical JSON (RFC 8785).",
         *("", f"Every event carries {', '.join(f'`{name}`' for name in always)} (the trigger once it is known).", ""),
         *("## Signals", ""),
-        *_table(
+        *table(
             ("signal", "means", "further fields, where known"),
             (
                 (f"`{each}`", SIGNAL_MEANINGS[each], _named([n for n in details if n in set_by.get(each, ())]))
@@ -136,7 +138,7 @@ def events_page(root: Path = ROOT) -> str:
             ),
         ),
         *("", "## Fields", ""),
-        *_table(("field", "holds"), ((f"`{name}`", _holds(name)) for name in Event.model_fields)),
+        *table(("field", "holds"), ((f"`{name}`", _holds(name)) for name in Event.model_fields)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -200,15 +202,12 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "–"
 
 
-def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
-    yield "| " + " | ".join(head) + " |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield "| " + " | ".join(str(cell) for cell in row) + " |"
-
-
 PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
-    {"docs/failures.md": failures_page, "docs/audit-events.md": events_page}
+    {
+        "docs/failures.md": failures_page,
+        "docs/audit-events.md": events_page,
+        "docs/conformance.md": lambda: conformance_page(NOTE),
+    }
 )
 
 

@@ -71,7 +71,7 @@ def _sections(results: Results) -> list[tuple[str, str, str, Markup]]:
         ("requirements", "Requirements", "", inventory(results)),
         ("claims", "Claims and findings", _CLAIMS, claims(results)),
         ("mutants", "Mutants", "", mutants(results)),
-        ("twin", "Twin and sandbox", _TWIN, calibration(results)),
+        ("twin", "Twin and sandbox", _TWIN if results.target.twin else "", calibration(results)),
         ("residue", "What the run left behind", "", residue(results)),
         ("reach", "What this proves", "", reach(results)),
     ]

@@ -94,7 +94,7 @@ def _bar(results: Results) -> Markup:
         if result.judgement is not Judgement.NOT_APPLICABLE
     )
     told = ", ".join(f"{number} on the {peer}" for peer, number in peers.items())
-    origin = element("p", f"Checks ran {told}.", class_="quiet origin") if told else ""
+    origin = element("p", f"Checks ran: {told}.", class_="quiet origin") if told else ""
     return joined(picture, element("ul", *legend, class_="legend"), origin)
 
 
@@ -103,6 +103,7 @@ def identity(results: Results) -> Markup:
     seconds = round((results.ended_at - results.started_at).total_seconds())
     target, adapter = results.target, results.adapter
     parts = f", in {results.parts} parts" if results.parts > 1 else ""
+    minutes = f"{seconds // 60} min " if seconds >= 60 else ""
     facts = {
         "Adapter": f"{adapter.name}, from {adapter.distribution} {adapter.version}",
         "System": f"{target.label}{', started by the run itself' if target.launched else ''}",
@@ -119,7 +120,7 @@ def identity(results: Results) -> Markup:
         "Digest of the suite": _digest(results.suite),
         "Salt of the run's values": _digest(results.salt),
         "Began": f"{results.started_at:%Y-%m-%d %H:%M:%S} UTC",
-        "Took": f"{seconds // 60} min {seconds % 60} s{parts}",
+        "Took": f"{minutes}{seconds % 60} s{parts}",
     }
     return element("dl", *(element("div", element("dt", name), element("dd", fact)) for name, fact in facts.items()))
 
@@ -131,7 +132,8 @@ def _digest(digest: str) -> Markup:
 def at_most_once(results: Results) -> Markup:
     """Intents, requests and effects side by side, and how far that carries."""
     seen = results.at_most_once
-    trials = f"{seen.trials} trials over {len(seen.points)} named cut points"
+    number = len(seen.points)
+    trials = f"{seen.trials} trials over {number} named {'point' if number == 1 else 'points'}"
     word, told = {
         Evidence.NOT_VIOLATED: ("passed", f"Not violated in {trials}."),
         Evidence.VIOLATED: ("failed", f"Violated: in {trials}, something happened more than once."),
@@ -140,7 +142,7 @@ def at_most_once(results: Results) -> Markup:
     steps = (
         (seen.commits, "commits called", "the gateway dispatched an action"),
         (seen.requests, "requests on the wire", "mutating ones, counted at the proxy"),
-        (seen.effects, "effects seen", "counted by the observer at the system"),
+        (seen.effects, "effects seen", "counted at the system, in the checks that ask"),
     )
     return joined(
         element("p", element("b", told, class_=f"word {word}"), class_="lead"),
@@ -153,6 +155,7 @@ def at_most_once(results: Results) -> Markup:
             class_="funnel",
         ),
         element("p", _origin(results), class_="quiet"),
+        element("p", f"Points: {', '.join(seen.points)}.", class_="quiet") if seen.points else "",
         element(
             "p", "Trials are evidence and no proof: they show what did not happen where it was tried.", class_="quiet"
         ),

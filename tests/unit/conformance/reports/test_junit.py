@@ -81,4 +81,4 @@ def test_signs_that_xml_refuses_do_not_break_the_document(conformant: Results, a
     noisy = alter(conformant, book_applied={"judgement": Judgement.FAILED, "reason": 'a\x00b\x1b[31m <&" \u202e'})
     failure = case(parsed(noisy), "book.applied").find("failure")
     assert failure is not None
-    assert 'a\ufffdb\ufffd[31m <&" \ufffd' in failure.get("message", "")
+    assert 'A\ufffdb\ufffd[31m <&" \ufffd' in failure.get("message", "")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from conformance.conduct import CONDUCT
 from conformance.registry import REQUIREMENTS
-from conformance.requirement import Need
 from conformance.reports.outline import AREAS, MISCONDUCT, NEEDS, Line, headline, lines, missing, reason, tally
+from conformance.requirement import Need
 from conformance.results import Judgement, Peer, Results
 
 

@@ -212,7 +212,7 @@ def test_a_read_only_run_never_calls_its_system_a_sandbox(readonly: Results) -> 
 @pytest.mark.parametrize(
     ("evidence", "told"),
     [
-        (Evidence.NOT_VIOLATED, "Not violated in 64 trials over 1 named cut point"),
+        (Evidence.NOT_VIOLATED, "Not violated in 64 trials over 1 named point."),
         (Evidence.VIOLATED, "Violated: in 64 trials"),
         (Evidence.UNOBSERVABLE, "Unobservable: this run could not count effects."),
     ],
@@ -221,6 +221,7 @@ def test_at_most_once_is_told_with_its_trials(conformant: Results, evidence: Evi
     counted = AtMostOnce(evidence=evidence, trials=64, points=("late",), commits=64, requests=60, effects=41)
     found = section(conformant.model_copy(update={"at_most_once": counted}), "at-most-once")
     assert told in found
+    assert "Points: late." in found
     assert "64 commits called" in found
     assert "60 requests on the wire" in found
     assert "41 effects seen" in found
@@ -281,8 +282,8 @@ def test_a_residue_that_could_not_be_looked_at_is_an_upper_bound(conformant: Res
 
 
 def test_misconduct_is_named_in_the_row_and_in_the_failure(conformant: Results, alter: Callable[..., Results]) -> None:
-    found = alter(conformant, book_applied={"judgement": Judgement.FAILED, "misconduct": ("second-mutation",)})
-    assert page(found).decode().count("a second mutating request") == 2
+    found = alter(conformant, book_applied={"judgement": Judgement.FAILED, "misconduct": ("leak",)})
+    assert page(found).decode().count("a secret or a payload let out") == 2
 
 
 def luminance(colour: str) -> float:
