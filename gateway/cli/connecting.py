@@ -31,9 +31,8 @@ def list_(home: Home = HOME, as_json: Json = False) -> None:
         rows = [
             (
                 entry["connection_id"],
-                entry["adapter"],
+                entry["adapter"] + ("" if entry["conformance"] == "not needed" else f"\n{entry['conformance']}"),
                 entry["base_url"],
-                entry["conformance"],
                 marked(Tone.CARE, "suspended")
                 if entry["suspended"]
                 else marked(Tone.GOOD, "open")
@@ -42,11 +41,7 @@ def list_(home: Home = HOME, as_json: Json = False) -> None:
             )
             for entry in documents
         ]
-        page = listing(
-            ("connection", "adapter", "address", "conformance", "now"),
-            rows,
-            "no connection: gateway connections add FILE",
-        )
+        page = listing(("connection", "adapter", "address", "now"), rows, "no connection: gateway connections add FILE")
         answer.give({"connections": documents}, [page])
 
 
