@@ -149,8 +149,8 @@ def _requirements() -> Iterator[str]:
         """Level: `must` is asked of every adapter; `if-declared` of one that declares what stands behind it. Tier:
         `core` runs on the sandbox itself, `exhaustive` on a twin, unless the target says that the sandbox bears
         it. Writes: at most so many mutating requests. Rows: the
-        [catalogue's](../conformance/catalogue/requirements.csv) requirements that it serves. Those marked \\* are core, but may
-        run on a twin where no read-only credential can be had."""
+        [catalogue's](../conformance/catalogue/requirements.csv) requirements that it serves. Those marked
+        \\* are core, but may run on a twin where no read-only credential can be had."""
     )
     by_area: dict[str, list[Requirement]] = {}
     for requirement in REQUIREMENTS.values():
