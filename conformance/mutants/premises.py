@@ -1,0 +1,73 @@
+"""Sandboxes that keep less than the usual one, for mutants whose flaw is to claim otherwise.
+
+Owns: one whose slots and keys are not exclusive, and one that offers an unsafe GET, as real vendors do.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+
+from adapters.sandbox.faults import Switchboard
+from adapters.sandbox.server import Sandbox, SlotQuery, Tokens
+from gateway.testing.engine import Booking, Engine
+from gateway.testing.premises import Premises
+from gateway.testing.twin import EngineObserver
+from gateway.testing.wire import Reply, Request, listen
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingSandbox(Sandbox):
+    """`GET /slots?hold=<patient>` holds the slot for a patient: a read that writes."""
+
+    async def answer(self, request: Request) -> Reply:
+        reply = await Sandbox.answer(self, request)
+        for patient in request.query.get("hold", ()):
+            asked = SlotQuery.model_validate_strings(
+                {name: request.query[name][0] for name in ("start", "end")}
+                | {"participants": tuple(request.query["participant"]), "excluding": ""}
+            )
+            held = Booking(
+                patient=patient,
+                participants=asked.participants,
+                location="",
+                service="",
+                reason=None,
+                start=asked.start,
+                end=asked.end,
+            )
+            self.engine.book(secrets.token_hex(16), held)
+        return reply
+
+
+@asynccontextmanager
+async def lax() -> AsyncIterator[Premises]:
+    """Appointments may overlap, and one key may write many times."""
+    async with _serving(Sandbox, exclusive=False, unique_keys=False) as premises:
+        yield premises
+
+
+@asynccontextmanager
+async def holding() -> AsyncIterator[Premises]:
+    async with _serving(HoldingSandbox, exclusive=True, unique_keys=True) as premises:
+        yield premises
+
+
+@asynccontextmanager
+async def _serving(kind: type[Sandbox], *, exclusive: bool, unique_keys: bool) -> AsyncIterator[Premises]:
+    given = {"vendor": secrets.token_urlsafe(16), "limited": secrets.token_urlsafe(16)}
+    with TemporaryDirectory(prefix="mutants-") as directory:
+        with Engine.open(Path(directory) / "sandbox.db", exclusive=exclusive, unique_keys=unique_keys) as engine:
+            tokens = Tokens(full=given["vendor"], observer=given["limited"])
+            async with listen(kind(engine, Switchboard(), tokens, None).answer) as url:
+                yield Premises(
+                    base_url=f"{url}/",
+                    label="embedded sandbox, changed for a mutant",
+                    observer=EngineObserver(engine),
+                    secrets=MappingProxyType(given),
+                )
