@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from conformance.reports.markup import Markup, element, joined, rows, table
 from conformance.reports.outline import MARKS, WORDS, Line, misconduct, peer_words, reason
 from conformance.reports.timeline import SHOWN, timeline
 from conformance.results import AttemptRecord, ExchangeRecord, Judgement, ReceiptRecord, Result, Results
+
+OPEN: Final = 3
+"""Entries that are open from the start; a badly broken adapter fails half of the suite for one reason."""
 
 
 def told_at_length(line: Line) -> bool:
@@ -16,28 +20,38 @@ def told_at_length(line: Line) -> bool:
 
 
 def failures(found: Sequence[Line], results: Results) -> Markup:
-    """One entry for each that is told at length."""
-    return joined(*(_entry(line, line.result, results) for line in found if line.result is not None))
+    """One entry for each that is told at length; the first few are open."""
+    return joined(
+        *(
+            _entry(line, line.result, results, open_=at < OPEN)
+            for at, line in enumerate(found)
+            if line.result is not None
+        )
+    )
 
 
-def _entry(line: Line, result: Result, results: Results) -> Markup:
+def _entry(line: Line, result: Result, results: Results, *, open_: bool) -> Markup:
     counts = line.counts.value if line.counts else "none"
     return element(
-        "article",
+        "details",
         element(
-            "h3",
-            element("span", f"{MARKS[line.counts]} {WORDS[line.counts]}", class_=f"word {counts}"),
-            " ",
-            element("code", line.id),
+            "summary",
+            element(
+                "h3",
+                element("span", f"{MARKS[line.counts]} {WORDS[line.counts]}", class_=f"word {counts}"),
+                " ",
+                element("code", line.id),
+            ),
+            element("span", reason(line, results), class_="reason"),
         ),
         element("p", line.statement, class_="statement"),
-        element("p", reason(line, results), class_="reason"),
         element("p", *_facts(result, results), class_="facts"),
         _attempts(result.attempts) if result.attempts else None,
         element("ul", *_receipts(result.receipts), class_="receipts") if result.receipts else None,
         _wire(line.id, result.exchanges) if result.exchanges else None,
         id=line.id,
         class_=f"failure {counts}",
+        open=open_,
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from conformance.faults import Point
 from conformance.reports.failures import told_at_length
 from conformance.reports.markup import Markup, element, joined
 from conformance.reports.outline import MARKS, WORDS, headline, lines, missing, peer_words, tally
@@ -142,7 +143,7 @@ def at_most_once(results: Results) -> Markup:
     steps = (
         (seen.commits, "commits called", "the gateway dispatched an action"),
         (seen.requests, "requests on the wire", "mutating ones, counted at the proxy"),
-        (seen.effects, "effects seen", "counted at the system, in the checks that ask"),
+        (seen.effects, "effects seen", "counted at the system, where a check asks"),
     )
     return joined(
         element("p", element("b", told, class_=f"word {word}"), class_="lead"),
@@ -155,11 +156,17 @@ def at_most_once(results: Results) -> Markup:
             class_="funnel",
         ),
         element("p", _origin(results), class_="quiet"),
-        element("p", f"Points: {', '.join(seen.points)}.", class_="quiet") if seen.points else "",
+        element("p", f"Points: {', '.join(_in_order(seen.points))}.", class_="quiet") if seen.points else "",
         element(
             "p", "Trials are evidence and no proof: they show what did not happen where it was tried.", class_="quiet"
         ),
     )
+
+
+def _in_order(points: Iterable[str]) -> list[str]:
+    """As they would happen to a request; what is no point of this suite comes last."""
+    order = {point.value: at for at, point in enumerate(Point)}
+    return sorted(points, key=lambda point: order.get(point, len(order)))
 
 
 def _origin(results: Results) -> str:

@@ -10,6 +10,7 @@ from importlib.resources import files
 import pytest
 
 from conformance.registry import LOST, REQUIREMENTS
+from conformance.reports.failures import OPEN
 from conformance.reports.matrix import SKETCHES
 from conformance.reports.page import page
 from conformance.results import AtMostOnce, Evidence, Judgement, Peer, Results, Verdict
@@ -172,7 +173,7 @@ def test_a_cut_point_that_was_not_tried_says_so(readonly: Results) -> None:
 
 def test_each_failure_shows_reason_receipt_exchange_and_timeline(failing: Results) -> None:
     found = outlined(failing)
-    assert [each["id"] for each in found.all("article")] == [
+    assert [each["id"] for each in found.all("details", "failure")] == [
         "lost.after-commit.book",
         "lost.garbage-body.book",
         "conduct.one-mutation",
@@ -186,6 +187,15 @@ def test_each_failure_shows_reason_receipt_exchange_and_timeline(failing: Result
     assert "The system answered 201." in told
     assert "#2 POST /fhir/Appointment → 201, mutating cut: after-commit" in told
     assert '{"resourceType": "Appointment", "id": "‹masked 12›"}' in told
+
+
+def test_of_many_failures_only_the_first_few_are_open(conformant: Results) -> None:
+    broken = tuple(
+        each.model_copy(update={"judgement": Judgement.FAILED}) if each.judgement is Judgement.PASSED else each
+        for each in conformant.results
+    )
+    found = outlined(conformant.model_copy(update={"results": broken})).all("details", "failure")
+    assert [("open" in each) for each in found] == [True] * OPEN + [False] * (len(found) - OPEN)
 
 
 def test_a_conformant_run_has_no_section_of_failures(conformant: Results) -> None:
@@ -212,16 +222,18 @@ def test_a_read_only_run_never_calls_its_system_a_sandbox(readonly: Results) -> 
 @pytest.mark.parametrize(
     ("evidence", "told"),
     [
-        (Evidence.NOT_VIOLATED, "Not violated in 64 trials over 1 named point."),
+        (Evidence.NOT_VIOLATED, "Not violated in 64 trials over 2 named points."),
         (Evidence.VIOLATED, "Violated: in 64 trials"),
         (Evidence.UNOBSERVABLE, "Unobservable: this run could not count effects."),
     ],
 )
 def test_at_most_once_is_told_with_its_trials(conformant: Results, evidence: Evidence, told: str) -> None:
-    counted = AtMostOnce(evidence=evidence, trials=64, points=("late",), commits=64, requests=60, effects=41)
+    counted = AtMostOnce(
+        evidence=evidence, trials=64, points=("late", "after-send"), commits=64, requests=60, effects=41
+    )
     found = section(conformant.model_copy(update={"at_most_once": counted}), "at-most-once")
     assert told in found
-    assert "Points: late." in found
+    assert "Points: after-send, late." in found
     assert "64 commits called" in found
     assert "60 requests on the wire" in found
     assert "41 effects seen" in found
