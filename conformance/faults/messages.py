@@ -162,7 +162,7 @@ async def read_reply(reader: asyncio.StreamReader, method: str) -> Reply:
                     headers=tuple(head.headers.raw_items()),
                     body=bytes(body),
                     head_bytes=end - begin,
-                    keeps=parser.their_state is h11.DONE and not parser.trailing_data[0],
+                    keeps=parser.their_state is h11.DONE and parser.trailing_data == (b"", False),
                 )
             else:
                 break

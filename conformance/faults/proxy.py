@@ -118,7 +118,8 @@ class Proxy:
         """Arm one fault in the place of any other; the receipt tells what becomes of it.
 
         `strike` is called at the point. It says whether a request that is not forwarded yet breaks there all the
-        same; else the exchange goes on. For DUPLICATE the point is when the reply has been passed on once. REFUSED strikes at once, and takes no strike (ValueError).
+        same; else the exchange goes on. For DUPLICATE the point is when the reply has been passed on once. REFUSED
+        strikes at once, and takes no strike (ValueError).
         """
         armed = Armed(fault, Receipt(fault), strike)
         if fault.point is Point.REFUSED and strike is not None:
