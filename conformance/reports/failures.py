@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from conformance.reports.markup import Markup, element, joined, rows, table
-from conformance.reports.outline import MARKS, WORDS, Line, misconduct, peer_words, reason
+from conformance.reports.outline import MARKS, WORDS, Line, misconduct, peer_words, reason, standing
 from conformance.reports.timeline import SHOWN, timeline
 from conformance.results import AttemptRecord, ExchangeRecord, Judgement, ReceiptRecord, Result, Results
 
@@ -57,9 +57,8 @@ def _entry(line: Line, result: Result, results: Results, *, open_: bool) -> Mark
 
 def _facts(result: Result, results: Results) -> Iterator[Markup]:
     yield element("span", f"on the {peer_words(result.peer, results.profile)}")
-    if result.effects is not None:
-        expected = "" if result.expected_effects is None else f", expected {result.expected_effects}"
-        yield element("span", f"effects seen {result.effects}{expected}")
+    if counted := standing(result):
+        yield element("span", counted)
     if result.overlap is not None:
         yield element("span", f"{result.overlap} requests overlapped")
     for word in misconduct(result):

@@ -6,7 +6,19 @@ from collections.abc import Iterator, Sequence
 
 from conformance.reports.failures import told_at_length
 from conformance.reports.markup import Markup, element, joined
-from conformance.reports.outline import MARKS, WORDS, Line, areas, lines, misconduct, peer_words, reason, tally, title
+from conformance.reports.outline import (
+    MARKS,
+    WORDS,
+    Line,
+    areas,
+    lines,
+    misconduct,
+    peer_words,
+    reason,
+    standing,
+    tally,
+    title,
+)
 from conformance.results import Judgement, Result, Results
 
 
@@ -111,9 +123,8 @@ def _evidence(result: Result, results: Results) -> Iterator[Markup]:
             yield element("span", f"readiness {last.readiness}")
         if last.finding is not None:
             yield element("span", f"look {last.finding}")
-    if result.effects is not None:
-        of = "" if result.expected_effects is None else f" of {result.expected_effects}"
-        yield element("span", f"effects {result.effects}{of}")
+    if counted := standing(result):
+        yield element("span", counted)
     if result.overlap is not None:
         yield element("span", f"{result.overlap} overlapped")
     for word in misconduct(result):

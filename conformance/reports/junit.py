@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from conformance.reports.markup import readable
-from conformance.reports.outline import WORDS, Line, areas, headline, missing, peer_words, reason
+from conformance.reports.outline import WORDS, Line, areas, headline, missing, peer_words, reason, standing
 from conformance.results import Judgement, Results, Verdict
 from conformance.verdict import derive
 
@@ -74,8 +74,8 @@ def _evidence(line: Line) -> list[str]:
     if line.result is None:
         return []
     told = []
-    if line.result.effects is not None:
-        told.append(f"effects seen: {line.result.effects}, expected: {line.result.expected_effects}")
+    if counted := standing(line.result):
+        told.append(counted)
     told += [
         f"{attempt.operation}: effect {attempt.effect or 'none'}, code {attempt.code or attempt.readiness or 'none'}, "
         f"mutating requests {attempt.sent}, look {attempt.finding or 'none'}"

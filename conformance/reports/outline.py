@@ -194,6 +194,16 @@ NEEDS: Final[Mapping[Need, str]] = MappingProxyType(
 )
 
 
+def standing(result: Result) -> str | None:
+    """What the observer counted, beside what it was compared with. After a lost reply nobody can say what should
+    stand there, so the figure is what would stand had the action been carried out."""
+    if result.effects is None:
+        return None
+    compared = "if carried out" if result.requirement.partition(".")[0] in ("lost", "crash") else "expected"
+    other = "" if result.expected_effects is None else f", {result.expected_effects} {compared}"
+    return f"{result.effects} in the slot{other}"
+
+
 MISCONDUCT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "second-mutation": "a second mutating request",

@@ -63,7 +63,7 @@ def test_each_judgement_has_its_own_shape(failing: Results, incomplete: Results)
     failed = case(root, "lost.after-commit.book").find("failure")
     assert failed is not None
     assert failed.get("message", "").startswith("failed [sandbox]: Expected one mutating request and one effect")
-    assert "effects seen: 2, expected: 1" in (failed.text or "")
+    assert "2 in the slot, 1 if carried out" in (failed.text or "")
     assert "fault after-commit: fired 1, reached the system, answered" in (failed.text or "")
     error = case(root, "ready.hanging").find("error")
     assert error is not None
