@@ -104,7 +104,7 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "exchanges": "what went over the wire",
             "injected": "whether the reply in question was made up by the suite",
             "effects": "appointments that the observer counted in the slot",
-            "expected_effects": "what should stand there; after a lost reply or a crash, what would if the action was carried out",
+            "expected_effects": "what should stand there; after a lost reply, what would if it was carried out",
             "overlap": "how many requests were on the wire at the same time",
             "misconduct": "what the adapter did besides answering, see [Conduct](#conduct)",
             "started_at": "when it began",

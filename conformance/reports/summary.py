@@ -143,7 +143,7 @@ def at_most_once(results: Results) -> Markup:
     steps = (
         (seen.commits, "commits called", "the gateway dispatched an action"),
         (seen.requests, "requests on the wire", "mutating ones, counted at the proxy"),
-        (seen.effects, "effects seen", "counted at the system, where a check asks"),
+        (seen.effects, "effects seen", "appointments in the slots, where a check asks"),
     )
     return joined(
         element("p", element("b", told, class_=f"word {word}"), class_="lead"),

@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 from conformance.conduct import CONDUCT
 from conformance.registry import REQUIREMENTS
-from conformance.reports.outline import AREAS, MISCONDUCT, NEEDS, Line, headline, lines, missing, reason, tally
+from conformance.reports.outline import (
+    AREAS,
+    MISCONDUCT,
+    NEEDS,
+    Line,
+    headline,
+    lines,
+    missing,
+    reason,
+    standing,
+    tally,
+)
 from conformance.requirement import Need
 from conformance.results import Judgement, Peer, Results
 
@@ -19,6 +30,15 @@ def test_every_requirement_is_a_line_whether_or_not_it_was_executed(incomplete: 
     found = lines(incomplete)
     assert [each.id for each in found] == list(REQUIREMENTS)
     assert sum(each.counts is None for each in found) == len(REQUIREMENTS) - len(incomplete.results) > 20
+
+
+def test_what_stands_in_the_slot_is_compared_with_what_is_known(conformant: Results) -> None:
+    applied = next(each for each in conformant.results if each.requirement == "book.applied")
+    assert standing(applied) == "1 in the slot, 1 expected"
+    assert standing(applied.model_copy(update={"expected_effects": None})) == "1 in the slot"
+    assert standing(applied.model_copy(update={"effects": None})) is None
+    lost = applied.model_copy(update={"requirement": "lost.late.cancel", "effects": 1, "expected_effects": 0})
+    assert standing(lost) == "1 in the slot, 0 if carried out"
 
 
 def test_every_misconduct_has_words() -> None:

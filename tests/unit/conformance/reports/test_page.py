@@ -182,7 +182,7 @@ def test_each_failure_shows_reason_receipt_exchange_and_timeline(failing: Result
     assert len(found.all("svg", "timeline")) == 1
     told = section(failing, "failures")
     assert "Expected one mutating request and one effect; found 2 requests and 2 effects." in told
-    assert "effects seen 2, expected 1" in told
+    assert "2 in the slot, 1 if carried out" in told
     assert "Fault after-commit fired 1 time on exchange 2; the request reached the system whole" in told
     assert "The system answered 201." in told
     assert "#2 POST /fhir/Appointment → 201, mutating cut: after-commit" in told
