@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Final
 
 from conformance.faults import Exchange, Fault, Point, Receipt, Which
+
+_MAX_FACTS: Final = 16
 
 
 @dataclass(slots=True)
@@ -43,8 +46,8 @@ class Armed:
             self.receipt.answered = exchange.answered is not None
 
     def note(self, fact: str) -> None:
-        """One fact, once, in the proxy's own words."""
-        if fact not in self.receipt.facts:
+        """One fact, once, in the proxy's own words; the first sixteen."""
+        if fact not in self.receipt.facts and len(self.receipt.facts) < _MAX_FACTS:
             self.receipt.facts.append(fact)
 
 

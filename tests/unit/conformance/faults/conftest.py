@@ -32,6 +32,7 @@ class System:
     hangs_up: bool = False
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
+    taken_by: list[int] = field(default_factory=list)
     url: str = ""
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -39,12 +40,14 @@ class System:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        own = self.connections
         self.writers.append(writer)
         self.tasks.append(asyncio.current_task())
         try:
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
                     self.requests.append(await whole(reader))
+                    self.taken_by.append(own)
                     await self.gate.wait()
                     writer.write(self.reply)
                     await writer.drain()

@@ -109,7 +109,7 @@ async def test_reads_share_a_connection_and_each_mutation_has_its_own(
         caller.say(request.replace(b"Connection: close\r\n", b"").replace(b"\r\nConnection: close", b""))
         assert await caller.some(len(OK)) == OK
     caller.hang_up()
-    assert (len(system.requests), system.connections) == (4, 2)
+    assert system.taken_by == [1, 1, 2, 1]
 
 
 async def test_a_read_after_the_system_closed_its_end_uses_a_new_connection(
