@@ -145,6 +145,7 @@ def _readiness() -> Iterator[Requirement]:
             id=f"ready.{name}",
             statement=f"{what}: readiness is not proven ({code}), and nothing is sent.",
             rows=(*rows, "FAIL-18", "FAIL-19", "ADAPT-04"),
+            struck=True,
             needs=(Need.BOOK,),
         )
 
@@ -156,8 +157,8 @@ def _operations() -> Iterator[Requirement]:
             statement=f"A {_DONE[operation]} is carried out as approved, in one mutating request; an observer sees it.",
             rows=("ADAPT-05", "ADAPT-09", "CARD-02", "CARD-12", "CARD-15"),
             needs=tuple(dict.fromkeys((Need.BOOK, _NEED[operation]))),
-            writes=_WRITES[operation],
-            slots=_SLOTS[operation],
+            writes=_WRITES[operation] + (operation is Operation.CANCEL),
+            slots=_SLOTS[operation] + 1,  # another attempt is about it, and must not be touched
             at_most_once=True,
         )
         yield Requirement(
@@ -188,6 +189,7 @@ def _operations() -> Iterator[Requirement]:
         id="observe.unavailable",
         statement="A look that brings 503, noise or nothing is INDETERMINATE, never a finding.",
         rows=("CARD-03", "ADAPT-03"),
+        struck=True,
         needs=(Need.BOOK, Need.OBSERVATION),
     )
 
@@ -215,6 +217,7 @@ def _refusals() -> Iterator[Requirement]:
             id=f"refused.{name}",
             statement=f"A {status} to the commit is REFUSED or UNKNOWN with a bounded code, never APPLIED.",
             rows=("FAIL-15", "FAIL-18", "ADAPT-03", "ADAPT-04"),
+            struck=True,
             needs=(Need.BOOK,),
             tier=Tier.EXHAUSTIVE,
             writes=1,
@@ -280,6 +283,7 @@ def _idempotency() -> Iterator[Requirement]:
         id="replay.redelivered",
         statement="A request that the network delivers twice has one effect.",
         rows=("CARD-06", "CARD-12"),
+        struck=True,
         needs=(Need.BOOK, Need.UNIQUE_KEY),
         tier=Tier.EXHAUSTIVE,
         writes=2,
@@ -313,6 +317,7 @@ def _lost() -> Iterator[Requirement]:
                 id=f"lost.{point}.{NAME[operation]}",
                 statement=f"During a {_DONE[operation]}, {ending}. Nothing is sent again, and a look finds the truth.",
                 rows=("CARD-02", "CARD-04", "FAIL-16", "FAIL-20"),
+                struck=True,
                 needs=tuple(dict.fromkeys((Need.BOOK, _NEED[operation]))),
                 tier=Tier.CORE if core else Tier.EXHAUSTIVE,
                 writes=_WRITES[operation],
@@ -328,6 +333,7 @@ def _crashes() -> Iterator[Requirement]:
             id=f"crash.{name}",
             statement=f"Killed {where}: after recovery nothing was sent twice; a look finds the truth.",
             rows=("CARD-04", "FAIL-16", "FAIL-20"),
+            struck=True,
             needs=(Need.BOOK,),
             tier=Tier.EXHAUSTIVE,
             writes=1,
@@ -370,6 +376,7 @@ def _hostile() -> Iterator[Requirement]:
             id=f"hostile.{name}",
             statement=statement,
             rows=("FAIL-19", "ADAPT-03"),
+            struck=True,
             needs=(Need.BOOK,),
             tier=Tier.EXHAUSTIVE,
         )

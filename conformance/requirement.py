@@ -74,7 +74,8 @@ class Requirement:
     `writes`, `slots` and `looks` are upper bounds of what one run of it costs: mutating requests at the peer,
     slots of the pool, and observations that wait for the settling time. `reads_only` requirements send no write.
     `at_most_once` ones can never be a known failure. `stands_in`: a core one that may run on a twin, where the
-    sandbox has no credential that reads without writing.
+    sandbox has no credential that reads without writing. `struck` ones rest on a fault: without its receipt they have
+    not passed.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Requirement:
     looks: int = 0
     at_most_once: bool = False
     stands_in: bool = False
+    struck: bool = False
     since: int = 1
 
     @property

@@ -64,7 +64,14 @@ def _judged(requirement: Requirement, results: Results) -> Judgement | None:
         return Judgement.HARNESS_ERROR  # an excuse that no claim supports, or a claim that was not heard
     if entry.judgement is Judgement.PASSED and entry.peer is Peer.TWIN and not requirement.admits_twin:
         return Judgement.COULD_NOT_RUN
+    if entry.judgement is Judgement.PASSED and requirement.struck and not _struck(entry):
+        return Judgement.COULD_NOT_RUN
     return entry.judgement
+
+
+def _struck(entry: Result) -> bool:
+    """Whether every fault that the check rests on struck what it was meant for."""
+    return bool(entry.receipts) and all(receipt.fired for receipt in entry.receipts)
 
 
 def at_most_once(results: Iterable[Result], *, observed: bool) -> AtMostOnce:

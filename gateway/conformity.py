@@ -187,7 +187,8 @@ def _read(path: Path, configuration: Configuration, keyring: Keyring) -> Verifie
 def _amiss(
     stated: ConformanceStatement, code: AdapterCode, connection: Connection, claimed: Descriptor, now: datetime
 ) -> str:
-    """Why this statement does not admit the connection; empty where it does."""
+    """Why this statement does not admit the connection; empty where it does. An expired one does: what was committed
+    must still be observed, resolved and recovered. It admits no commit (`Conformity.admits`)."""
     facts = stated.facts
     if stated.adapter != code.name:
         return "its statement is of another adapter"
@@ -201,8 +202,6 @@ def _amiss(
         return "it claims other capabilities here than were tried"
     if facts.issued_at > now:
         return "its statement is not valid yet"
-    if facts.expires_at <= now:
-        return f"its statement expired on {facts.expires_at:%Y-%m-%d}"
     return ""
 
 

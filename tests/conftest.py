@@ -31,6 +31,7 @@ def _conformant(code: AdapterCode, claims: Any, dialect: str, ended_at: datetime
         Judgement,
         Peer,
         Profile,
+        ReceiptRecord,
         Result,
         Results,
         TargetIdentity,
@@ -43,6 +44,7 @@ def _conformant(code: AdapterCode, claims: Any, dialect: str, ended_at: datetime
 
     began = ended_at - timedelta(minutes=5)
     booked = AttemptRecord(operation=Operation.BOOK, ready=True, effect=Effect.APPLIED, sent=1)
+    struck = ReceiptRecord(point="late", fired=1, forwarded=True, answered=True)
     entries = tuple(
         Result(
             requirement=each.id,
@@ -51,6 +53,7 @@ def _conformant(code: AdapterCode, claims: Any, dialect: str, ended_at: datetime
             attempts=(booked,) if each.id.startswith("book") else (),
             effects=1 if each.id.startswith("book") else None,
             expected_effects=1 if each.id.startswith("book") else None,
+            receipts=(struck,) if each.struck else (),
             started_at=began,
             seconds=0.5,
         )

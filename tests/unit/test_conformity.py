@@ -245,10 +245,12 @@ class TestAdmission:
         assert found.admits(ConnectionId.random(), NOW)
         assert found.until(ConnectionId.random(), NOW) == "not needed"
 
-    def test_an_expired_statement_refuses_the_start(self, local, state_conformance):
-        state_conformance(local, SandboxAdapter(), connection_of(local), days=30)
-        with pytest.raises(ConfigurationError, match="its statement expired on 2031-04-02"):
-            judged(local, NOW + timedelta(days=30))
+    def test_an_expired_statement_loads_the_adapter_and_admits_no_commit(self, local, state_conformance):
+        connection = connection_of(local)
+        state_conformance(local, SandboxAdapter(), connection, days=30)
+        later = NOW + timedelta(days=30)
+        assert not judged(local, later).admits(connection.connection_id, later)
+        assert judged(local, later).until(connection.connection_id, later) == "expired 2031-04-02"
 
     def test_a_statement_from_the_future_admits_nothing(self, local, state_conformance):
         state_conformance(local, SandboxAdapter(), connection_of(local))

@@ -116,14 +116,16 @@ async def test_a_statement_that_expires_while_the_gateway_runs_blocks_commits_an
     assert seen.observation is not None and seen.observation.finding is ObservationFinding.PRESENT
 
 
-async def test_an_expired_statement_keeps_the_gateway_from_opening_until_there_is_a_new_one(
-    production, state_conformance
-):
+async def test_a_gateway_opened_with_an_expired_statement_observes_but_commits_nothing(production, state_conformance):
     clock = production.local.clock
+    async with production.gateway(clock=clock) as gateway:
+        proposal, made = await booked(production, gateway)
     clock.by = timedelta(days=DAYS)
-    with pytest.raises(ConfigurationError, match="its statement expired on"):
-        async with production.gateway(clock=clock):
-            pytest.fail("opened")
+    async with production.gateway(clock=clock) as gateway:
+        _, late = await booked(production, gateway)
+        seen = await production.rehearsal.observe(gateway, proposal, made)
+    assert late.code is Code.GOVERNANCE_INCOMPLETE and await production.sent() == 1
+    assert seen.observation is not None and seen.observation.finding is ObservationFinding.PRESENT
     state_conformance(production.local, SandboxAdapter(), production.rehearsal.connection)
     async with production.gateway(clock=clock) as gateway:
         assert gateway.ports.admits_commit(production.rehearsal.connection, clock.now())

@@ -27,6 +27,7 @@ from conformance.results import (
     Judgement,
     Peer,
     Profile,
+    ReceiptRecord,
     Result,
     Results,
     TargetIdentity,
@@ -79,7 +80,9 @@ class ScriptedRun:
         usual = Judgement.NOT_APPLICABLE if excused else Judgement.PASSED
         judgement = self.script.get(requirement_id, usual)
         reason = None if judgement is Judgement.PASSED else f"because it is {judgement}"
-        known = {"peer": Peer.TARGET, "reason": reason, "started_at": NOW, "seconds": 0.0}
+        struck = ReceiptRecord(point="late", fired=1, forwarded=True, answered=True)
+        receipts = (struck,) if REQUIREMENTS[requirement_id].struck else ()
+        known = {"peer": Peer.TARGET, "reason": reason, "started_at": NOW, "seconds": 0.0, "receipts": receipts}
         return Result(requirement=requirement_id, judgement=judgement, **known)
 
     def conclude(self) -> Results:

@@ -63,6 +63,7 @@ def result(requirement: Requirement, at: datetime) -> Result:
         counted = 1 if operation else None
         return Result(requirement=requirement.id, judgement=Judgement.PASSED, peer=peer, started_at=at, seconds=0.31,
                       attempts=attempts, effects=counted, expected_effects=counted,
+                      receipts=(ReceiptRecord(point="late", fired=1, forwarded=True, answered=True),) * requirement.struck,
                       injected=area == "refused", overlap=4 if area == "race" else None)  # fmt: skip
     point, operation = Point(rest[0]), Operation[rest[1].upper()]
     made = point in MADE

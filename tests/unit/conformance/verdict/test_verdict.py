@@ -39,7 +39,12 @@ CLAIMS = Descriptor(
 )
 
 
+STRUCK = ReceiptRecord(point="late", fired=1, forwarded=True, answered=True)
+UNFIRED = ReceiptRecord(point="late", fired=0, forwarded=False, answered=False)
+
+
 def entry(name: str, judgement: Judgement = Judgement.PASSED, peer: Peer = Peer.TARGET, **more: Any) -> Result:
+    more.setdefault("receipts", (STRUCK,) if REQUIREMENTS[name].struck else ())
     return Result(requirement=name, judgement=judgement, peer=peer, started_at=AT, seconds=0.1, **more)
 
 
@@ -147,6 +152,13 @@ def test_a_run_broken_off_or_one_that_only_reads_is_never_conformant(changes: di
 def test_a_violation_of_at_most_once_outranks_every_passed_check() -> None:
     once = AtMostOnce(evidence=Evidence.VIOLATED, trials=1, points=(), commits=1, requests=2, effects=1)
     assert derive(of(all_is_well(), at_most_once=once)) is Verdict.NOT_CONFORMANT
+
+
+@pytest.mark.requirement("CARD-07")
+@pytest.mark.parametrize("receipts", [(), (UNFIRED,), (STRUCK, UNFIRED)])
+@pytest.mark.parametrize("name", [name for name, each in REQUIREMENTS.items() if each.struck])
+def test_a_fault_check_without_receipts_has_not_passed(name: str, receipts: tuple[ReceiptRecord, ...]) -> None:
+    assert derive(of(all_is_well() | {name: entry(name, receipts=receipts)})) is Verdict.INCOMPLETE
 
 
 def attempt(sent: int) -> AttemptRecord:
