@@ -193,7 +193,6 @@ class Run:
     async def _try(self, requirement: Requirement, stage: Stage) -> Result:
         started, at, before = time.monotonic(), self.clock.now(), stage.proxy.latest
         self.overhearing.forget()
-        self.overhearing.admit(stage.connection.hosts)
         trial = Trial(stage=stage, requirement=requirement)
         with self.overhearing.listen():  # check by check: whoever runs the suite may swap standard streams in between
             judgement, reason = await self._judged(trial)

@@ -12,7 +12,7 @@ import contextvars
 import io
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, TextIO
@@ -44,13 +44,12 @@ def as_guest() -> Iterator[None]:
 
 class Overhearing(logging.Handler):
     """Listens from `listen()` on. `texts` is what a guest logged or printed, `doors` the kinds of things it
-    opened by itself; `admitted` are the (host, port) that the boundary may connect to in its name."""
+    opened by itself."""
 
     def __init__(self) -> None:
         super().__init__(logging.NOTSET)
         self.texts: list[str] = []
         self.doors: list[str] = []
-        self.admitted: set[tuple[str, int]] = set()
 
     @contextmanager
     def listen(self) -> Iterator[None]:
@@ -73,10 +72,6 @@ class Overhearing(logging.Handler):
         self.texts.clear()
         self.doors.clear()
 
-    def admit(self, hosts: Iterable[str]) -> None:
-        """The addresses (`host:port`) that the boundary connects to in a guest's name."""
-        self.admitted = {(host, int(port)) for host, _, port in (each.rpartition(":") for each in hosts)}
-
     def emit(self, record: logging.LogRecord) -> None:
         """A record whose text cannot be made is overheard by its template and arguments."""
         if _HOST.get():
@@ -91,14 +86,11 @@ class Overhearing(logging.Handler):
         if len(self.texts) < _MAX_TEXTS:
             self.texts.append(text[:_MAX_TEXT_CHARACTERS])
 
-    def notice(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def notice(self, event: str) -> None:
         """One audit event, in whatever thread it happened."""
         if _HOST.get():
             return
-        if event in _PROCESSES:
-            self.doors.append("process")
-        elif not (isinstance(arguments[1], tuple) and arguments[1][:2] in self.admitted):
-            self.doors.append("connection")
+        self.doors.append("process" if event in _PROCESSES else "connection")
 
 
 class _Tee(io.TextIOBase):
@@ -136,7 +128,7 @@ def _listeners() -> list[Overhearing]:
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if listeners and (event == "socket.connect" or event in _PROCESSES):
             for listener in listeners:
-                listener.notice(event, arguments)
+                listener.notice(event)
 
     sys.addaudithook(hook)
     return listeners

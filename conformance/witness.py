@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import TypedDict, TypeVar, Unpack
 
 import httpx
 
-from conformance.overhearing import as_guest
+from conformance.overhearing import as_guest, as_host
 from gateway.contracts.adapter import (
     Adapter,
     Authorized,
@@ -71,6 +72,27 @@ class Otherwise(TypedDict, total=False):
     observation: Basis
 
 
+class _Below(httpx.AsyncBaseTransport):
+    """What the boundary does with a request is the suite's own doing: whatever else connects or logs is the guest."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        with as_host():
+            reply = await self._client.send(request)
+        return httpx.Response(
+            reply.status_code, headers=reply.headers, content=reply.content, extensions=reply.extensions
+        )
+
+
+def _handed(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """The adapter's end: the same client to all appearances."""
+    return httpx.AsyncClient(
+        base_url=client.base_url, transport=_Below(client), trust_env=False, follow_redirects=False
+    )
+
+
 class Witness:
     """Wraps the adapter for one attempt."""
 
@@ -86,18 +108,22 @@ class Witness:
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
         asked = self._keyed(request)
-        return await self._called(Phase.READINESS, read, Readiness, lambda: self._adapter.readiness(asked, read))
+        return await self._called(Phase.READINESS, read, Readiness, partial(self._adapter.readiness, asked))
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         asked = replace(authorized, request=self._keyed(authorized.request))
-        return await self._called(Phase.COMMIT, write, Receipt, lambda: self._adapter.commit(asked, write))
+        return await self._called(Phase.COMMIT, write, Receipt, partial(self._adapter.commit, asked))
 
     async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
         asked = replace(query, request=self._keyed(query.request))
-        return await self._called(Phase.OBSERVE, read, Observation, lambda: self._adapter.observe(asked, read))
+        return await self._called(Phase.OBSERVE, read, Observation, partial(self._adapter.observe, asked))
 
     async def _called(
-        self, phase: Phase, client: httpx.AsyncClient, kind: type[Answer], work: Callable[[], Awaitable[Answer]]
+        self,
+        phase: Phase,
+        client: httpx.AsyncClient,
+        kind: type[Answer],
+        work: Callable[[httpx.AsyncClient], Awaitable[Answer]],
     ) -> Answer:
         call = Call(phase)
         self.calls.append(call)
@@ -108,7 +134,7 @@ class Witness:
         client.event_hooks = {"request": [note], "response": []}
         try:
             with as_guest():
-                answer = await work()
+                answer = await work(_handed(client))
         except BaseException as error:
             call.raised = error
             raise
