@@ -1,21 +1,22 @@
 """The crash matrix: the gateway's process is killed in the middle of a commit, started again, and asked.
 
 Owns: a whole practice in a temporary directory, with the adapter under test; the process that commits and is killed
-(`python -m conformance.checks.crash HOME CLASS TRIGGER_FILE`); and what must hold afterwards, by proxy and observer.
-Refuses: adapters whose class the other process cannot import and make without arguments (could-not-run).
+(`python -m conformance.checks.crash HOME ADAPTER_FILE TRIGGER_FILE`); and what must hold afterwards, by proxy and
+observer.
+Refuses: adapters that the other process cannot have (could-not-run).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -102,7 +103,7 @@ class Practice:
 
 async def crash(trial: Trial, point: Point) -> None:
     stage, slot = trial.stage, await trial.slot()
-    spelled = importable(stage.adapter)
+    packed = pack(stage.adapter)
     with TemporaryDirectory(prefix="crash-") as directory:
         practice = Practice.found(Path(directory) / "practice", stage)
         rehearsal = practice.rehearsal
@@ -111,20 +112,22 @@ async def crash(trial: Trial, point: Point) -> None:
             trigger = rehearsal.trigger(proposal, await rehearsal.decide(gateway, proposal))
         before = stage.proxy.latest
         stage.intend(trial.requirement, slot)
-        await _killed(trial, practice, spelled, trigger, point)
+        await _killed(trial, practice, packed, trigger, point)
         await stage.proxy.settle()
         async with practice.open(stage.adapter) as gateway:
             outcome = await gateway.commit(trigger)
             await _judge(trial, practice, gateway, proposal, outcome, slot, before)
 
 
-async def _killed(trial: Trial, practice: Practice, spelled: str, trigger: str, point: Point) -> None:
+async def _killed(trial: Trial, practice: Practice, packed: bytes, trigger: str, point: Point) -> None:
     """Start a process that commits, and kill it at the point."""
-    token = practice.rehearsal.local.root / "trigger.jws"
+    root = practice.rehearsal.local.root
+    token, adapter = root / "trigger.jws", root / "adapter"
     token.write_text(trigger)
+    adapter.write_bytes(packed)
     child = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "conformance.checks.crash", str(practice.home), spelled, str(token)),
+        *("-m", "conformance.checks.crash", str(practice.home), str(adapter), str(token)),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
@@ -187,25 +190,23 @@ async def _judge(
         raise CheckFailed(f"expected a look to find {' or '.join(truths)}, found {finding}")
 
 
-def importable(adapter: Adapter) -> str:
-    """`module:Class` by which another process makes the same adapter; raises `CouldNotRunError`."""
-    kind = type(adapter)
-    spelled = f"{kind.__module__}:{kind.__qualname__}"
+def pack(adapter: Adapter) -> bytes:
+    """The adapter for another process: made afresh where its class needs no arguments, else as it is. Raises
+    `CouldNotRunError`."""
     try:
-        _made(spelled)
-    except (ImportError, AttributeError, TypeError, ValueError):
-        raise CouldNotRunError("another process cannot make this adapter: give it a class without arguments") from None
-    return spelled
+        try:
+            packed = pickle.dumps(type(adapter)())
+        except TypeError:
+            packed = pickle.dumps(adapter)
+        pickle.loads(packed)  # noqa: S301 - made in this very function
+    except Exception:  # noqa: BLE001 - whatever an author's class raises when it is made or copied
+        raise CouldNotRunError("another process cannot have this adapter: make its class one that pickles") from None
+    return packed
 
 
-def _made(spelled: str) -> Adapter:
-    module, _, name = spelled.partition(":")
-    found: Adapter = getattr(import_module(module), name)()
-    return found
-
-
-async def _commit(home: Path, spelled: str, trigger: str) -> None:
-    async with Gateway.open(home, plugins=[Offer(_made(spelled))]) as gateway:
+async def _commit(home: Path, packed: bytes, trigger: str) -> None:
+    adapter: Adapter = pickle.loads(packed)  # noqa: S301 - the parent's own file, in a directory of its own
+    async with Gateway.open(home, plugins=[Offer(adapter)]) as gateway:
         await gateway.commit(trigger)
 
 
@@ -214,4 +215,4 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
 )
 
 if __name__ == "__main__":
-    asyncio.run(_commit(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]).read_text()))
+    asyncio.run(_commit(Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(), Path(sys.argv[3]).read_text()))
