@@ -27,7 +27,7 @@ from gateway.config import Bounds
 from gateway.contracts.adapter import Adapter, Descriptor
 from gateway.contracts.connection import Connection, Scheme, Setting
 from gateway.contracts.references import ConnectionId, PracticeId
-from gateway.testing import Observer, Premises
+from gateway.testing import Observer, Premises, Seen
 
 LIMITED: Final = "limited"
 """The name of a credential that may read but not write."""
@@ -89,13 +89,12 @@ class Stage:
                 return slot
         raise NoSlotError
 
-    async def standing(self, slot: datetime) -> int:
+    async def standing(self, slot: datetime) -> Sequence[Seen]:
         """Appointments in the slot that were not there before the run; cancelled ones aside."""
         if self.observer is None or self.cleaner is None:
             raise NoObserverError
         seen = await self.observer.appointments(slot, slot + timedelta(minutes=self.pool.minutes))
-        ours = [each for each in seen if not each.cancelled and each.start == slot and self.cleaner.is_new(each)]
-        return len(ours)
+        return [each for each in seen if not each.cancelled and each.start == slot and self.cleaner.is_new(each)]
 
     async def pace(self) -> None:
         """Wait until another attempt's requests are within the connection's rate (its own declared budget)."""

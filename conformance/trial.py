@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import tracemalloc
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -33,7 +33,7 @@ from gateway.contracts.proposal import Operation, Target
 from gateway.contracts.references import AppointmentId
 from gateway.contracts.words import Effect, ObservationFinding
 from gateway.hookspecs import Binding
-from gateway.testing import VENDOR, AdapterHarness, make_request
+from gateway.testing import VENDOR, AdapterHarness, Seen, make_request
 
 EXCUSED: Final = (httpx.TransportError, IdentifierMissingError)
 """What an adapter may let pass: the contract tells it to."""
@@ -66,6 +66,16 @@ class Attempt:
     @property
     def slot(self) -> datetime:
         return self._harness.request.particulars.start
+
+    @property
+    def end(self) -> datetime:
+        return self._harness.request.particulars.end
+
+    @property
+    def subject(self) -> str | None:
+        """The system's identifier of the patient, where the practice bound one."""
+        request = self._harness.request
+        return request.identifiers.get(request.particulars.patient)
 
     @property
     def operation(self) -> Operation:
@@ -325,8 +335,7 @@ class Trial:
 
     async def standing(self, slot: datetime) -> int:
         """How many appointments of this run stand in that slot, by the observer."""
-        await self.stage.proxy.settle()
-        return await self.stage.standing(slot)
+        return len(await self._seen(slot))
 
     async def must_stand(self, expected: int, slot: datetime) -> None:
         self.effects, self.expected_effects = await self.standing(slot), expected
@@ -335,7 +344,8 @@ class Trial:
 
     async def took_effect(self, attempt: Attempt, left: datetime) -> bool:
         """Whether the action is in force at the system; raises `CheckFailed` where it is so twice, or by half."""
-        here = await self.standing(attempt.slot)
+        seen = await self._seen(attempt.slot)
+        here = len(seen)
         if attempt.operation is Operation.CANCEL:
             self.effects, self.expected_effects = here, 0
             return here == 0
@@ -348,7 +358,18 @@ class Trial:
                 raise CheckFailed(
                     f"after a reschedule the observer sees {here} in the new slot and {behind} in the old"
                 )
+        if here == 1:
+            self._as_approved(attempt, seen[0])
         return here == 1
+
+    def _as_approved(self, attempt: Attempt, seen: Seen) -> None:
+        """An adapter that errs alike in what it sends and in what it expects back is found out here alone."""
+        self.expect(seen.end == attempt.end, "what stands in the slot ends at another time than was approved")
+        self.expect(seen.subject in (None, attempt.subject), "what stands in the slot is for another patient")
+
+    async def _seen(self, slot: datetime) -> Sequence[Seen]:
+        await self.stage.proxy.settle()
+        return await self.stage.standing(slot)
 
     # -- judging --------------------------------------------------------------------------------------------
 

@@ -47,6 +47,9 @@ async def lost(trial: Trial, point: Point, operation: Operation) -> None:
     with trial.measuring_memory(point is Point.OVERSIZED):
         await attempt.commit()
     trial.must_have_fired(receipt)
+    if point is Point.GARBAGE_BODY and attempt.effect is Effect.APPLIED:
+        said = any(each.number == receipt.exchange and each.reply_body for each in trial.stage.proxy.exchanges)
+        trial.expect(not said, "success was claimed by a reply whose body, which says what was made, nobody can read")
     trial.expect_effect(attempt, *MAY_END.get(point, (Effect.UNKNOWN,)))
     trial.expect_claim(attempt, *CLAIMS.get(point, (Claim.UNKNOWN,)))
     trial.expect_sent(attempt, *SENDS.get(point, (1,)))

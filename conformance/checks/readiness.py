@@ -28,6 +28,8 @@ async def proven(trial: Trial) -> None:
     attempt = await trial.attempt()
     code = await attempt.ready()
     trial.expect(code is None, f"readiness of a booking into a free slot was not proven: {code}")
+    if trial.stage.cleaner is not None:  # a read may have had an effect, whatever its method promises
+        await trial.must_stand(0, attempt.slot)
 
 
 async def credentials_rejected(trial: Trial) -> None:

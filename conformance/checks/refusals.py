@@ -83,6 +83,8 @@ async def stale_version(trial: Trial, operation: Operation) -> None:
     trial.expect_effect(late, Effect.REFUSED)
     trial.expect_code(late.code, Code.TARGET_CHANGED, Code.TARGET_NOT_FOUND)
     await trial.must_stand(1, move.slot)
+    again = await trial.following(booking, operation, slot)
+    trial.expect_code(await again.ready(), Code.TARGET_CHANGED)
 
 
 async def cancelled(trial: Trial, operation: Operation) -> None:

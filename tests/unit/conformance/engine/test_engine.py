@@ -223,7 +223,7 @@ async def test_a_run_that_is_interrupted_cleans_up(site: Any, after: int) -> Non
 
     task = asyncio.create_task(site.run(adapter=Slow()))
     await seen.wait()
-    assert site.received() > after * 7
+    assert site.received() > after * 6  # some commits are answered by the proxy itself
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
