@@ -61,13 +61,16 @@ async def holding() -> AsyncIterator[Premises]:
 @asynccontextmanager
 async def _serving(kind: type[Sandbox], *, exclusive: bool, unique_keys: bool) -> AsyncIterator[Premises]:
     given = {"vendor": secrets.token_urlsafe(16), "limited": secrets.token_urlsafe(16)}
-    with TemporaryDirectory(prefix="mutants-") as directory:
-        with Engine.open(Path(directory) / "sandbox.db", exclusive=exclusive, unique_keys=unique_keys) as engine:
-            tokens = Tokens(full=given["vendor"], observer=given["limited"])
-            async with listen(kind(engine, Switchboard(), tokens, None).answer) as url:
-                yield Premises(
-                    base_url=f"{url}/",
-                    label="embedded sandbox, changed for a mutant",
-                    observer=EngineObserver(engine),
-                    secrets=MappingProxyType(given),
-                )
+    directory = TemporaryDirectory(prefix="mutants-")
+    with (
+        directory as path,
+        Engine.open(Path(path) / "sandbox.db", exclusive=exclusive, unique_keys=unique_keys) as engine,
+    ):
+        tokens = Tokens(full=given["vendor"], observer=given["limited"])
+        async with listen(kind(engine, Switchboard(), tokens, None).answer) as url:
+            yield Premises(
+                base_url=f"{url}/",
+                label="embedded sandbox, changed for a mutant",
+                observer=EngineObserver(engine),
+                secrets=MappingProxyType(given),
+            )
