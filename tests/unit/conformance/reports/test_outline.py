@@ -39,6 +39,8 @@ def test_what_stands_in_the_slot_is_compared_with_what_is_known(conformant: Resu
     assert standing(applied.model_copy(update={"effects": None})) is None
     lost = applied.model_copy(update={"requirement": "lost.late.cancel", "effects": 1, "expected_effects": 0})
     assert standing(lost) == "1 in the slot, 0 if carried out"
+    crashed = applied.model_copy(update={"requirement": "crash.after-send", "effects": 0})
+    assert standing(crashed) == "0 in the slot, 1 if carried out"
 
 
 def test_every_misconduct_has_words() -> None:

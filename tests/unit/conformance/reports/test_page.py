@@ -11,6 +11,7 @@ import pytest
 
 from conformance.registry import LOST, REQUIREMENTS
 from conformance.reports.failures import OPEN
+from conformance.reports.markup import element, joined
 from conformance.reports.matrix import SKETCHES
 from conformance.reports.page import page
 from conformance.results import AtMostOnce, Evidence, Judgement, Peer, Results, Verdict
@@ -118,6 +119,24 @@ def test_everything_from_the_results_is_escaped(failing: Results) -> None:
     assert "\u202e" not in text
     assert Outline(text).open == []
     assert Outline(text).text.count("<script>x</script>\"'&\ufffd") >= 12
+
+
+def test_markup_escapes_children_attributes_and_what_joins_them() -> None:
+    made = element("p", "<&", element("b", ">"), None, title='"<', lang=None, hidden=True, open=False)
+    assert made == '<p title="&quot;&lt;" hidden>&lt;&amp;<b>&gt;</b></p>'
+    assert joined("<", element("br"), between=" & ") == "&lt; &amp; <br>"
+
+
+def test_the_filter_offers_what_occurs_and_the_style_knows_every_choice(failing: Results) -> None:
+    style = files("conformance.reports").joinpath("report.css").read_text(encoding="utf-8")
+    for key in (*(each.value for each in Judgement), "none"):
+        for hidden in (f".line:not(.{key})", f".area:not(:has(.line.{key}))"):
+            assert f"body:has(#show-{key}:checked) {hidden}" in style
+    choices = outlined(failing).all("input")
+    assert [each["id"] for each in choices] == [
+        "show-all", "show-passed", "show-failed", "show-not-applicable", "show-could-not-run", "show-harness-error"
+    ]  # fmt: skip
+    assert [each["id"] for each in choices if "checked" in each] == ["show-all"]
 
 
 @pytest.mark.parametrize("run", RUNS)
