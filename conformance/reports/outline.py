@@ -171,8 +171,10 @@ def _sentence(told: str) -> str:
 def _worse(line: Line, results: Results) -> str:
     if [entry.requirement for entry in results.results].count(line.id) > 1:
         return "it is there more than once."
-    if line.counts is Judgement.COULD_NOT_RUN:
+    if line.counts is Judgement.COULD_NOT_RUN and _is_foreign(line):
         return "this requirement needs evidence from the sandbox itself, not from a twin."
+    if line.counts is Judgement.COULD_NOT_RUN:
+        return "no receipt says that every fault of it struck."
     return "what is declared and what was excused disagree."
 
 
@@ -192,6 +194,13 @@ NEEDS: Final[Mapping[Need, str]] = MappingProxyType(
         Need.CREDENTIAL: "a credential",
     }
 )
+
+
+def _is_foreign(line: Line) -> bool:
+    """Whether the evidence is a twin's where only the sandbox's counts."""
+    if line.result is None or line.requirement is None:
+        return False
+    return line.result.peer is Peer.TWIN and not line.requirement.admits_twin
 
 
 def standing(result: Result) -> str | None:

@@ -61,9 +61,10 @@ def result(requirement: Requirement, at: datetime) -> Result:
         operation = next((each for each in Operation if each.name.lower() == area), None)
         attempts = () if operation is None else (attempt(operation, Effect.APPLIED, Code.COMMITTED, 1),)
         counted = 1 if operation else None
+        struck = ReceiptRecord(point="late", fired=1, forwarded=True, answered=True)
         return Result(requirement=requirement.id, judgement=Judgement.PASSED, peer=peer, started_at=at, seconds=0.31,
                       attempts=attempts, effects=counted, expected_effects=counted,
-                      receipts=(ReceiptRecord(point="late", fired=1, forwarded=True, answered=True),) * requirement.struck,
+                      receipts=(struck,) * requirement.struck,
                       injected=area == "refused", overlap=4 if area == "race" else None)  # fmt: skip
     point, operation = Point(rest[0]), Operation[rest[1].upper()]
     made = point in MADE

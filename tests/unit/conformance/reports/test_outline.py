@@ -61,6 +61,15 @@ def test_a_twins_pass_where_the_sandbox_must_answer_counts_as_could_not_run(fail
     )
 
 
+def test_a_pass_without_a_receipt_of_its_fault_counts_as_could_not_run(
+    conformant: Results, alter: Callable[..., Results]
+) -> None:
+    silent = alter(conformant, lost_late_book={"receipts": ()})
+    found = line(silent, "lost.late.book")
+    assert found.counts is Judgement.COULD_NOT_RUN
+    assert reason(found, silent).endswith("no receipt says that every fault of it struck.")
+
+
 def test_an_excuse_that_no_claim_supports_counts_as_an_error(
     conformant: Results, alter: Callable[..., Results]
 ) -> None:
