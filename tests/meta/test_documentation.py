@@ -34,14 +34,20 @@ from gateway.gateway import Gateway
 from gateway.journal import AttemptFile
 from gateway.journal._sqlite import SqliteJournal
 from gateway.surfaces.local import LocalPractice
+from gateway.testing import make_connection
 
 ROOT = Path(reference.__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*) ?(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TOKEN = "a-token"
 EXECUTED = {("README.md", "commit"), ("operating.md", "backup")} | {
-    ("adapters.md", name) for name in ("adapter", "system", "tests")
+    ("adapters.md", name) for name in ("adapter", "system", "tests", "twin")
 }
+WALKED = {("adapters.md", name) for name in ("observer", "mapping", "acme")}
+"""Executed by tests/unit/conformance/author/test_guide.py, inside a package that the guide begins with."""
+ACME = "acme"  # the guide's own example of a name
+SHELL = re.compile(r"openssl rand -hex 16 > acme/\w+\.secret|chmod 600 acme/.*|python -m (?:pip|pytest) .*")
+"""What an author types besides; the guide's test does the same."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def executed(*sources: str) -> dict[str, Any]:
     """One namespace after running these blocks in it, one after the other."""
     namespace: dict[str, Any] = {}
     for source in sources:
-        exec(compile(source, "<documentation>", "exec"), namespace)  # noqa: S102 - to run them is the point
+        exec(compile(source, "<documentation>", "exec", dont_inherit=True), namespace)  # noqa: S102 - to run them is the point
     return namespace
 
 
@@ -148,12 +154,30 @@ async def test_the_guides_tests_notice_a_broken_adapter(old: str, new: str, noti
 
 
 def test_the_toy_adapter_can_be_installed_as_the_guide_says() -> None:
-    (declared,) = [each for each in BLOCKS if each.language == "toml"]
-    group = tomllib.loads(declared.text)["project"]["entry-points"]["gateway"]
+    group = tomllib.loads(block("adapters.md", "entry"))["project"]["entry-points"]["gateway"]
     assert group == {"toy": "toy_adapter"}
     assert entry_points(group="gateway")  # the group that the built-in adapters use
     namespace = executed(block("adapters.md", "adapter"))
     assert set(namespace["gateway_adapters"]()) == {"toy"}
+
+
+async def test_the_toys_twin_answers_as_the_toy_system_does(guide: dict[str, Any]) -> None:
+    twin = executed(block("adapters.md", "twin"))
+    harnessed, toy, sent = guide["AdapterHarness"], guide["ToyAdapter"], guide["make_request"]
+    async with twin["premises"]() as premises:
+        credential = CredentialUse(scheme=Scheme.BEARER, name="vendor")
+        connection = make_connection(premises.base_url, credential=credential)
+        secret = premises.secrets["vendor"]
+        async with harnessed(toy(), sent(connection), secret=secret) as booking:
+            assert await booking.readiness() is None
+            assert (await booking.commit()).effect is words.Effect.APPLIED
+            assert (await booking.observe()).finding is words.ObservationFinding.PRESENT
+        async with harnessed(toy(), sent(connection), secret=secret) as other:
+            assert await other.readiness() is Code.SLOT_TAKEN
+        async with harnessed(toy(), sent(connection), secret=premises.secrets["limited"]) as reader:
+            assert await reader.readiness() is Code.SLOT_TAKEN
+        async with harnessed(toy(), sent(connection), secret="wrong") as stranger:
+            assert await stranger.readiness() is Code.CREDENTIALS_REJECTED
 
 
 # -- one commit, for real ----------------------------------------------------------------------------------
@@ -293,7 +317,7 @@ def refused(program: Any, line: list[str]) -> str | None:
                 if not rest:
                     return f"{word} wants a value"
                 rest = rest[1:]
-        elif not word.isupper():
+        elif not word.isupper() and word != ACME:
             return f"neither a command, an option nor a placeholder: {word}"
         else:
             placed += 1
@@ -323,7 +347,7 @@ def test_every_other_shell_line_is_a_target_or_a_module_of_ours() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for each in (each for each in BLOCKS if each.language == "sh"):
         for line in each.text.splitlines():
-            if line.startswith("gateway "):
+            if line.startswith("gateway ") or (each.page == "adapters.md" and SHELL.fullmatch(line)):
                 continue
             module = re.fullmatch(r"\.venv/bin/python -m ([\w.]+)", line)
             known = module and (ROOT / (module[1].replace(".", "/") + ".py")).is_file()
@@ -334,7 +358,7 @@ def test_every_other_shell_line_is_a_target_or_a_module_of_ours() -> None:
 
 
 def test_every_block_is_of_a_kind_that_some_test_reads() -> None:
-    assert {(each.page, each.name) for each in BLOCKS if each.language == "python"} == EXECUTED
+    assert {(each.page, each.name) for each in BLOCKS if each.language == "python"} == EXECUTED | WALKED
     assert {each.language for each in BLOCKS} == {"python", "sh", "text", "toml"}
 
 
@@ -343,6 +367,7 @@ def test_every_word_in_capitals_is_one_that_the_gateway_says() -> None:
     known |= {each.value for each in (*words.Standing, *words.ObservationFinding)}
     known |= {"COVERED_MISSING", "COVERED_SHORTENED"}  # flaws of the audit
     known |= {"PROVEN", "REFUTED", "UNVERIFIABLE", "OPEN", "FAILURES", "ENDS", "DIVERGENCES", "GATEWAY_HOME"}
+    known |= {"GATEWAY_CONFORMANCE_DENY"}
     for page in PAGES:
         said = set(re.findall(r"`([A-Z]{2,}(?:_[A-Z]+)+)`", prose(page)))
         assert said <= known, (page.name, said - known)

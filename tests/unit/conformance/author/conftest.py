@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class Installed:
         return self.python("-c", COMMAND, *words)
 
 
-def install(project: Path, site: Path) -> Installed:
+def installed_at(project: Path, site: Path) -> Installed:
     installing = ["pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--no-input"]
     installed = Installed(project, site)
     done = installed.python("-m", *installing, "--disable-pip-version-check", "--target", str(site), ".")
@@ -42,8 +43,14 @@ def install(project: Path, site: Path) -> Installed:
 
 
 @pytest.fixture(scope="session")
+def install() -> Callable[[Path, Path], Installed]:
+    """Builds a wheel of a project and installs it into a new directory."""
+    return installed_at
+
+
+@pytest.fixture(scope="session")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """The package `acme`, as it is written, installed."""
     parent = tmp_path_factory.mktemp("blank")
     scaffold.write("acme", parent)
-    return install(parent / "acme", parent / "site")
+    return installed_at(parent / "acme", parent / "site")
