@@ -6,6 +6,7 @@ there is no bar; what did not pass is a line of its own either way. Nothing is t
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ class Console:
     `summary`: where the summary goes, if not to `screen` like all else.
     """
 
-    screen: rich.console.Console = field(default_factory=lambda: console(stderr=True))
+    screen: rich.console.Console = field(default_factory=lambda: _terminal())  # noqa: PLW0108 - defined below
     summary: rich.console.Console | None = None
     _bar: Progress | None = None
     _task: TaskID | None = None
@@ -91,6 +92,8 @@ class Console:
             TextColumn("{task.description}", style="dim"),
             console=self.screen,
             transient=True,
+            redirect_stdout=False,  # what an adapter prints is overheard; rich would take it first
+            redirect_stderr=False,
             disable=not self.screen.is_terminal,
         )
         self._task = self._bar.add_task("", total=total, counts="")
@@ -128,6 +131,13 @@ class Console:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _terminal() -> rich.console.Console:
+    """Standard error as it is now: while a run listens to what adapters print, `sys.stderr` is another."""
+    screen = console(stderr=True)
+    screen.file = sys.stderr
+    return screen
 
 
 def _line(judgement: Judgement | None, requirement: str, reason: str | None) -> Text:
