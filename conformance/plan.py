@@ -20,13 +20,15 @@ from gateway.contracts.adapter import Descriptor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerPlan:
-    """One system's share. `requests` includes the writes; `settling_seconds` is the time spent waiting to look."""
+    """One system's share. `requests` includes the writes; `settling_seconds` is the time spent waiting to look.
+    `slots` are needed if nothing can be removed in between, `slots_at_once` in any case."""
 
     peer: Peer
     checks: tuple[str, ...]
     requests: int
     writes: int
     slots: int
+    slots_at_once: int
     looks: int
     settling_seconds: int
     requests_per_minute: int | None
@@ -56,10 +58,6 @@ class Plan:
     def writes(self, peer: Peer = Peer.TARGET) -> int:
         share = self.share(peer)
         return share.writes if share else 0
-
-    def slots(self, peer: Peer = Peer.TARGET) -> int:
-        share = self.share(peer)
-        return share.slots if share else 0
 
     def document(self) -> Mapping[str, Any]:
         """For programs."""
@@ -129,6 +127,7 @@ def _share(peer: Peer, found: Sequence[Requirement], descriptor: Descriptor, tar
         requests=(attempts + looks) * descriptor.requests_per_attempt,
         writes=sum(requirement.writes for requirement in found),
         slots=sum(requirement.slots for requirement in found),
+        slots_at_once=max(requirement.slots for requirement in found),
         looks=looks,
         settling_seconds=looks * descriptor.settling_seconds,
         requests_per_minute=target.connection.limits.requests_per_minute if peer is Peer.TARGET else None,

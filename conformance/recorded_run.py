@@ -78,7 +78,9 @@ class RecordedRun:
             limited=target.launch is not None or LIMITED in target.secrets,
             profile=profile,
         )
-        safety.admit(target, profile=profile, writes=expected.writes(), slots=min(expected.slots(), target.pool.slots))
+        share = expected.share(Peer.TARGET)
+        needed = (share.writes, share.slots_at_once) if share else (0, 0)
+        safety.admit(target, profile=profile, writes=needed[0], slots=needed[1])
         return cls(
             adapter=found,
             name=name,

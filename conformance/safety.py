@@ -105,7 +105,8 @@ def admit(
 ) -> None:
     """Before the first request: raises `TargetError` unless this system may be used as `profile` would.
 
-    `deny` comes on top of the target's own list and this machine's. `writes` and `slots` are what the plan needs.
+    `deny` comes on top of the target's own list and this machine's. `writes` is what the plan needs, `slots` what its
+    largest check needs at once.
     """
     reads_only = profile is Profile.PRODUCTION_READONLY
     if not target.sandbox and not reads_only:
@@ -118,7 +119,7 @@ def admit(
     if not reads_only and writes is not None and target.writes < writes:
         raise TargetError(f"writes = {target.writes} is too small a budget: this run plans {writes} writes")
     if slots is not None and target.pool.slots < slots:
-        raise TargetError(f"pool.slots = {target.pool.slots} is too few: this run plans {slots} slots")
+        raise TargetError(f"pool.slots = {target.pool.slots} is too few: one check of this run needs {slots}")
     refused = (*target.deny, *deny, *denied())
     _check_entries(refused)
     if target.connection.base_url is not None:

@@ -115,7 +115,7 @@ def test_a_budget_below_the_plan_is_refused_unless_nothing_is_written(write):
 
 
 def test_a_pool_below_the_plan_is_refused(write):
-    with pytest.raises(TargetError, match=r"pool.slots = 60 .* plans 61 slots"):
+    with pytest.raises(TargetError, match=r"pool.slots = 60 .* needs 61"):
         admitted(write(), slots=61)
 
 
