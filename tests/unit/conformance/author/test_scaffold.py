@@ -204,6 +204,9 @@ def test_its_mapping_recognises_no_success(adapter: Adapter) -> None:
     request = make_request("http://127.0.0.1:9/")
     replies = [httpx.Response(status, json={"id": "1", "version": "1"}) for status in (200, 201, 204, 400, 409, 412)]
     assert {mapping.receipt(reply, request).claim for reply in replies} == {Claim.UNKNOWN}
+    assert (frozenset(), {}) == (mapping.SUCCESS, mapping.WRITES)  # each blank blocks by itself
+    assert not mapping.in_force({"id": "1", "version": "1"}, request)
+    assert mapping.problem({"type": "taken", "error": "taken"}) == ""
 
 
 async def test_its_observer_does_not_count_nothing_as_nothing(adapter: Adapter) -> None:

@@ -89,6 +89,32 @@ def test_some_requirements_of_the_real_suite_are_tried_and_not_mistaken_for_all(
     assert [entry.remaining for entry in results.residue] == [0]
 
 
+LEAKY = """
+from adapters.sandbox.adapter import SandboxAdapter
+from gateway.contracts.proposal import Operation
+
+class Leaky(SandboxAdapter):
+    async def commit(self, authorized, write):
+        receipt = await super().commit(authorized, write)
+        if authorized.request.operation is Operation.CANCEL:
+            HOW(authorized.request.identifiers[authorized.request.particulars.patient])
+        return receipt
+"""
+
+
+@pytest.mark.parametrize("how", ["print", "__import__('logging').getLogger('acme').warning"])
+def test_what_an_adapter_prints_in_a_late_item_is_overheard_and_shown_to_nobody(how: str, author: Any) -> None:
+    (author.path / "leaky.py").write_text(LEAKY.replace("HOW", how), encoding="utf-8")
+    command = author.door(adapter="leaky:Leaky")
+    selected = ["-v", "-k", "ready.proven or cancel.applied or reads-only or confidential"]
+    ran = subprocess.run([*command, *selected], cwd=author.path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1, ran.stdout
+    judged = {entry.requirement: entry.judgement for entry in author.results().results}
+    assert judged["cancel.applied"] is judged["conduct.reads-only"] is Judgement.PASSED
+    assert judged["conduct.confidential"] is Judgement.FAILED
+    assert "patient-1" not in ran.stdout + ran.stderr
+
+
 def test_an_interrupted_session_cleans_up_and_leaves_its_report(author: Any) -> None:
     command = [*author.door(), "-v"]
     with subprocess.Popen(
