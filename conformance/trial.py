@@ -278,13 +278,13 @@ class Trial:
             raise CouldNotRunError(f"a booking to build upon was not made: {attempt.effect}, {attempt.code}")
         return attempt
 
-    async def prepared(self, operation: Operation) -> tuple[Attempt, datetime]:
+    async def prepared(self, operation: Operation, subject: int = 0) -> tuple[Attempt, datetime]:
         """A ready attempt at `operation`, on a booking of its own where it needs one, and the slot that it leaves."""
         if operation is Operation.BOOK:
-            attempt = await self.attempt()
+            attempt = await self.attempt(subject=subject)
             await attempt.must_be_ready()
             return attempt, attempt.slot
-        booking = await self.booked()
+        booking = await self.booked(subject=subject)
         slot = await self.slot() if operation is Operation.RESCHEDULE else None
         attempt = await self.following(booking, operation, slot)
         await attempt.must_be_ready()

@@ -60,6 +60,7 @@ async def hostile(trial: Trial, point: Point) -> None:
     with trial.measuring_memory(True):
         code = await attempt.ready()
     trial.must_have_fired(receipt)
+    trial.expect_unproven(attempt)
     if code is None:
         raise CouldNotRunError("readiness was proven without the reply that was spoilt")
 

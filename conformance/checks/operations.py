@@ -26,9 +26,9 @@ UNREACHED: Final = frozenset(
 
 
 async def applied(trial: Trial, operation: Operation) -> None:
-    """With another attempt in hand, which an adapter that remembers attempts would take for this one."""
+    """With another patient's attempt in hand, which an adapter that remembers attempts would take for this one."""
     attempt, left = await _in_order(trial, operation)
-    beside = await trial.booked(subject=1) if operation is Operation.CANCEL else await trial.attempt(subject=1)
+    beside = await trial.booked() if operation is Operation.CANCEL else await trial.attempt()
     if beside.result is None:
         await beside.must_be_ready()
     await attempt.commit()
@@ -44,7 +44,7 @@ async def _in_order(trial: Trial, operation: Operation) -> tuple[Attempt, dateti
     """What a change builds upon is part of it, unless the system could not be reached: an adapter that brings no
     version home can never change anything."""
     try:
-        return await trial.prepared(operation)
+        return await trial.prepared(operation, subject=1)
     except CouldNotRunError as obstacle:
         codes = {code for each in trial.attempts for code in (each.readiness, each.result and each.result.code)}
         if codes & UNREACHED:
