@@ -6,15 +6,22 @@ Owns: the lists. A mutant that is written and not listed here is not tried; a te
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
+
+import httpx
 
 from adapters.sandbox.adapter import SandboxAdapter
 from conformance.mutants import answers, claims, conduct, keys, looks, readiness
 from conformance.mutants.broken import asking, controls, looking, reading, sending
 from conformance.mutants.broken.base import BrokenSandbox
 from conformance.mutants.wrapper import Wrapper
-from gateway.contracts.adapter import Adapter
+from gateway.contracts.adapter import Adapter, Basis, Descriptor, Exclusivity, Idempotency, Observation, Query
+from gateway.contracts.connection import Connection
+from gateway.contracts.words import ObservationFinding
+
+_USUAL: Final = "adapters.sandbox.testing:premises"
 
 WRAPPERS: Final[tuple[type[Wrapper], ...]] = (
     keys.KeyDropped,
@@ -92,6 +99,7 @@ BROKEN: Final[tuple[type[BrokenSandbox], ...]] = (
     sending.CancelsByMoving,
     sending.PreparedShared,
     reading.AnyConflictIsTaken,
+    reading.TakenIsUnclear,
     reading.DuplicateIsSuccess,
     reading.StaleIsSuccess,
     reading.StaleIsInvalid,
@@ -109,6 +117,7 @@ BROKEN: Final[tuple[type[BrokenSandbox], ...]] = (
     asking.AsksHealthOnly,
     asking.IgnoresPermissions,
     asking.RemembersPermissions,
+    asking.HoldsTheSlot,
     asking.SlotsNotAsked,
     asking.SlotOfItself,
     asking.UnauthorisedIsUnavailable,
@@ -132,17 +141,59 @@ BROKEN: Final[tuple[type[BrokenSandbox], ...]] = (
 )
 
 
-def _wrapped(wrapper: type[Wrapper]) -> Callable[[], Adapter]:
-    return lambda: wrapper(SandboxAdapter())
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`make` gives a fresh one; `launch` is the `PremisesFactory` that it is tried at."""
+
+    name: str
+    flaw: str
+    make: Callable[[], Adapter]
+    launch: str = _USUAL
 
 
-MUTANTS: Final[Mapping[str, Callable[[], Adapter]]] = MappingProxyType(
+class LaxSandbox(SandboxAdapter):
+    """Claims less than the usual one, and keeps to that."""
+
+    def __init__(self, **claimed: Any) -> None:
+        self._claimed = claimed
+
+    def describe(self, connection: Connection) -> Descriptor:
+        return super().describe(connection).model_copy(update=self._claimed)
+
+    async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
+        if self._claimed.get("observation") is Basis.NONE:
+            return Observation(finding=ObservationFinding.INDETERMINATE, basis=Basis.NONE)
+        return await super().observe(query, read)
+
+
+_LAX: Final[Mapping[type[Wrapper], tuple[str, Mapping[str, Any]]]] = MappingProxyType(
     {
-        Wrapper.name: _wrapped(Wrapper),
-        controls.NullAdapter.name: controls.NullAdapter,
-        controls.AlwaysSuccess.name: controls.AlwaysSuccess,
-        **{wrapper.name: _wrapped(wrapper) for wrapper in WRAPPERS},
-        **{broken.name: broken for broken in BROKEN},
+        claims.ExclusivityClaimed: ("conformance.mutants.premises:sharing", {"exclusivity": Exclusivity.NONE}),
+        claims.UniqueKeysClaimed: ("conformance.mutants.premises:repeating", {"idempotency": Idempotency.LOOKUP}),
+        claims.ObservationClaimed: (_USUAL, {"observation": Basis.NONE}),
     }
 )
-"""By name, how to make one around (or in place of) the sandbox's honest adapter."""
+"""Wrappers that are no flaw around the usual adapter: where they are tried, and what is honestly claimed there."""
+
+
+def _wrapped(wrapper: type[Wrapper]) -> Mutant:
+    launch, honest = _LAX.get(wrapper, (_USUAL, {}))
+    return Mutant(wrapper.name, wrapper.flaw, lambda: wrapper(LaxSandbox(**honest)), launch)
+
+
+def _broken(broken: type[BrokenSandbox]) -> Mutant:
+    holds = broken is asking.HoldsTheSlot
+    launch = "conformance.mutants.premises:holding" if holds else _USUAL
+    return Mutant(broken.name, broken.flaw, broken, launch)
+
+
+CONTROLS: Final[tuple[Mutant, ...]] = (
+    _wrapped(Wrapper),
+    Mutant(controls.NullAdapter.name, controls.NullAdapter.flaw, controls.NullAdapter),
+    Mutant(controls.AlwaysSuccess.name, controls.AlwaysSuccess.flaw, controls.AlwaysSuccess),
+)
+
+MUTANTS: Final[Mapping[str, Mutant]] = MappingProxyType(
+    {each.name: each for each in (*CONTROLS, *map(_wrapped, WRAPPERS), *map(_broken, BROKEN))}
+)
+"""All by name, around (or in place of) the sandbox's honest adapter."""

@@ -23,7 +23,7 @@ from gateway.contracts.proposal import Operation
 DEAF_SECONDS: Final = 5.0
 """How long a wrapper that does not hear its own cancellation goes on, so that it ends by itself after the check."""
 
-HOARD_BYTES: Final = 256 * 1024 * 1024
+HOARD_BYTES: Final = 64 * 1024 * 1024
 _KNOCK_SECONDS: Final = 1.0
 
 
@@ -254,18 +254,25 @@ class Deaf(Wrapper):
 
 class Hoards(Wrapper):
     name = "hoards"
-    flaw = "takes memory without bound when a reply cannot be used"
+    flaw = "takes far more memory than any reply may have when one cannot be used"
+
+    async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
+        try:
+            return await self._adapter.readiness(request, read)
+        except httpx.TransportError:
+            _hoard()
+            raise
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         try:
             return await self._adapter.commit(authorized, write)
-        except httpx.RemoteProtocolError:
-            hoard = bytearray(os.urandom(1024)) * (HOARD_BYTES // 1024)
-            raise _spent(hoard) from None
+        except httpx.TransportError:
+            _hoard()
+            raise
 
 
-def _spent(hoard: bytearray) -> httpx.RemoteProtocolError:
-    return httpx.RemoteProtocolError(f"{len(hoard)} bytes were taken")
+def _hoard() -> int:
+    return len(bytearray(os.urandom(1024)) * (HOARD_BYTES // 1024))
 
 
 async def _deaf(until: float) -> None:

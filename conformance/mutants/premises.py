@@ -1,6 +1,6 @@
 """Sandboxes that keep less than the usual one, for mutants whose flaw is to claim otherwise.
 
-Owns: one whose slots and keys are not exclusive, and one that offers an unsafe GET, as real vendors do.
+Owns: one whose slots may be shared, one whose keys may be used again, and one that offers an unsafe GET.
 """
 
 from __future__ import annotations
@@ -46,14 +46,22 @@ class HoldingSandbox(Sandbox):
 
 
 @asynccontextmanager
-async def lax() -> AsyncIterator[Premises]:
-    """Appointments may overlap, and one key may write many times."""
-    async with _serving(Sandbox, exclusive=False, unique_keys=False) as premises:
+async def sharing() -> AsyncIterator[Premises]:
+    """Appointments may overlap."""
+    async with _serving(Sandbox, exclusive=False, unique_keys=True) as premises:
+        yield premises
+
+
+@asynccontextmanager
+async def repeating() -> AsyncIterator[Premises]:
+    """One key may write many times."""
+    async with _serving(Sandbox, exclusive=True, unique_keys=False) as premises:
         yield premises
 
 
 @asynccontextmanager
 async def holding() -> AsyncIterator[Premises]:
+    """A read may write."""
     async with _serving(HoldingSandbox, exclusive=True, unique_keys=True) as premises:
         yield premises
 

@@ -10,7 +10,8 @@ import httpx
 from adapters.sandbox import mapping
 from conformance.mutants.broken.base import BrokenSandbox
 from conformance.mutants.wrapper import Send, tapped
-from gateway.contracts.adapter import Proof, Readiness, Request, TargetState
+from gateway.contracts.adapter import Descriptor, Proof, Readiness, Request, TargetState
+from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
 
@@ -60,6 +61,19 @@ class RemembersPermissions(BrokenSandbox):
         return await super().readiness(request, tapped(read, once))
 
 
+class HoldsTheSlot(BrokenSandbox):
+    name = "holds-the-slot"
+    flaw = "asks whether the slot is free by a GET that holds it"
+
+    async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
+        async def hold(sent: httpx.Request, send: Send) -> httpx.Response:
+            if sent.url.path.endswith("/slots"):
+                sent.url = sent.url.copy_add_param("hold", mapping.booking(request).patient)
+            return await send(sent)
+
+        return await super().readiness(request, tapped(read, hold))
+
+
 class SlotsNotAsked(BrokenSandbox):
     name = "slots-not-asked"
     flaw = "leaves it to the commit to find out that the slot is taken"
@@ -104,6 +118,9 @@ class AnyPatient(BrokenSandbox):
 class PollsUntilReady(BrokenSandbox):
     name = "polls-until-ready"
     flaw = "asks again and again until the system answers as hoped"
+
+    def describe(self, connection: Connection) -> Descriptor:
+        return super().describe(connection).model_copy(update={"requests_per_attempt": 8})
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
         for _ in range(_PATIENCE):

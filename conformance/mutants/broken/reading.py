@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 
 from conformance.mutants.broken.base import BrokenSandbox, Misreading
-from gateway.contracts.adapter import Authorized, Receipt
+from gateway.contracts.adapter import Authorized, Descriptor, Exclusivity, Receipt
+from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code
 
 
@@ -15,6 +16,17 @@ class AnyConflictIsTaken(Misreading):
 
     def meaning(self, reply: httpx.Response, honest: Receipt) -> Receipt:
         return Receipt.refused(Code.SLOT_TAKEN) if reply.status_code == 409 else honest
+
+
+class TakenIsUnclear(Misreading):
+    name = "taken-is-unclear"
+    flaw = "declares slots that may be shared, and has no row for a taken one"
+
+    def describe(self, connection: Connection) -> Descriptor:
+        return super().describe(connection).model_copy(update={"exclusivity": Exclusivity.NONE})
+
+    def meaning(self, reply: httpx.Response, honest: Receipt) -> Receipt:
+        return Receipt.unknown() if honest.code is Code.SLOT_TAKEN else honest
 
 
 class DuplicateIsSuccess(Misreading):

@@ -13,7 +13,8 @@ import httpx
 from adapters.sandbox import mapping
 from conformance.mutants.broken.base import BrokenSandbox, Misaddressed, Missending
 from conformance.mutants.wrapper import Send
-from gateway.contracts.adapter import Authorized, Readiness, Receipt, Request
+from gateway.contracts.adapter import Authorized, Descriptor, Readiness, Receipt, Request
+from gateway.contracts.connection import Connection
 from gateway.contracts.proposal import Operation
 
 _USUAL: Final = timedelta(minutes=15)
@@ -69,6 +70,9 @@ class FiresAndForgets(BrokenSandbox):
 class VersionReadAgain(BrokenSandbox):
     name = "version-read-again"
     flaw = "reads the version once more just before it writes, and names that one"
+
+    def describe(self, connection: Connection) -> Descriptor:
+        return super().describe(connection).model_copy(update={"requests_per_attempt": 7})
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         if isinstance(authorized.prepared, mapping.Appointment):
