@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from conformance.plan import Plan, plan
 from conformance.recorder import RUN_FILE, Header, Recorder
 from conformance.registry import REQUIREMENTS
 from conformance.reports import write_reports
-from conformance.results import Peer, Profile, Residue, Results
+from conformance.results import MutantScore, Peer, Profile, Residue, Results
 from conformance.stage import LIMITED, claims
 from conformance.statement import suite_digest
 from conformance.target import Target, TargetConnection, TargetError
@@ -53,6 +53,7 @@ class RecordedRun:
     profile: Profile = Profile.SANDBOX
     only: frozenset[str] = frozenset()
     faults: bool = True
+    mutate: bool = False
 
     @classmethod
     def prepare(
@@ -63,11 +64,15 @@ class RecordedRun:
         profile: Profile = Profile.SANDBOX,
         only: Collection[str] = (),
         faults: bool = True,
+        mutate: bool = False,
     ) -> Self:
-        """Read, plan and admit. `adapter` is an installed one's name, or `package.module:Class`."""
+        """Read, plan and admit. `adapter` is an installed one's name, or `package.module:Class`. `mutate` adds the
+        mutation score: some thirty runs more, which only a system made for it should bear."""
         if any(each not in REQUIREMENTS for each in only):
             raise TargetError("--only: no such requirement; `gateway conformance requirements` lists them")
         target = safety.load(target_file)
+        if mutate and target.launch is None and target.twin is None and not target.mutants:
+            raise TargetError("--mutate needs a system that bears it: launch one, name a twin, or say mutants = true")
         told = target.connection
         found, name = find_adapter(adapter, told)
         expected = plan(
@@ -90,18 +95,28 @@ class RecordedRun:
             profile=profile,
             only=frozenset(only),
             faults=faults,
+            mutate=mutate,
         )
 
     async def perform(
-        self, report: Path, watcher: Watcher, *, resume: bool = False, clock: Clock | None = None
+        self,
+        report: Path,
+        watcher: Watcher,
+        *,
+        resume: bool = False,
+        scored: Callable[[MutantScore], None] = lambda score: None,
+        clock: Clock | None = None,
     ) -> Results:
-        """Carry it out, and write the reports. `safety.prepare` has admitted the directory `report`."""
+        """Carry it out, and write the reports. `safety.prepare` has admitted the directory `report`; `scored` is
+        told of each mutant."""
         clock = clock or SystemClock()
         with (
             closing(Ledger.open(report / LEDGER_FILE)) as ledger,
             closing(Recorder.open(report / RUN_FILE, self._header(clock), resume=resume, now=clock.now())) as recorder,
         ):
             opened = await self._carried_out(ledger, recorder, watcher, clock)
+            if self.mutate and not opened.interrupted:
+                await self._mutated(opened, ledger, scored)
         results = opened.conclude().model_copy(update={"started_at": recorder.header.started_at})
         write_reports(results, report)
         return results
@@ -144,6 +159,25 @@ class RecordedRun:
             result = await opened.execute(requirement.id)
             recorder.append(result)
             watcher.ended(result)
+
+    async def _mutated(self, opened: Run, ledger: Ledger, scored: Callable[[MutantScore], None]) -> None:
+        """Score mutants of the adapter. The ledger is the target's: what a twin or a launched system holds, ends
+        with it."""
+        itself = self.target.launch is None and self.target.twin is None
+        with stopping() as stop:
+            try:
+                opened.mutation = await mutate(
+                    self.adapter,
+                    self.name,
+                    self.target,
+                    directory=self.directory,
+                    ledger=ledger if itself else None,
+                    progress=scored,
+                )
+            except asyncio.CancelledError:
+                if not stop.asked:
+                    raise
+                opened.interrupted = True
 
     def _header(self, clock: Clock) -> Header:
         return Header(

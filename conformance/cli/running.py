@@ -13,10 +13,10 @@ from gateway.cli.options import Json
 from gateway.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from conformance.plan import Plan
-    from conformance.results import Residue
+    from conformance.results import MutantScore, Residue
 
 TargetFile = Annotated[Path, typer.Option("--target", metavar="FILE", help="Which system, as whom, how much (TOML).")]
 
@@ -42,6 +42,9 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the unfinished run in the report directory.")
     ] = False,
+    mutate: Annotated[
+        bool, typer.Option("--mutate", help="Also break the adapter in many ways, and see whether it is noticed.")
+    ] = False,
     profile: Annotated[Profile, typer.Option("--profile", help="The second one never writes.")] = Profile.SANDBOX,
     only: Annotated[
         list[str] | None,
@@ -61,21 +64,25 @@ def run(
 
         from conformance import safety
         from conformance.recorded_run import RecordedRun
-        from conformance.reports.console import Console, Silent
+        from conformance.reports import console as terminal
         from conformance.results import Profile as Known
         from conformance.verdict import exit_code
 
         if not plan:
             safety.prepare(_given(report), resume=resume)
         prepared = RecordedRun.prepare(
-            adapter, target, profile=Known(profile.value), only=only or (), faults=not without_faults
+            adapter, target, profile=Known(profile.value), only=only or (), faults=not without_faults, mutate=mutate
         )
         if plan:  # a run of no checks proves nothing, so that no pipeline takes it for one
             page = [*_planned(prepared.plan), f"{NOTHING_TRIED}; leave out --plan to run"]
             answer.give({"plan": dict(prepared.plan.document())}, page, Ending.REFUSED)
             return
-        with Silent() if as_json else Console() as watcher:
-            results = asyncio.run(prepared.perform(_given(report), watcher, resume=resume))
+        screen = answer.aside()
+        with terminal.Silent() if as_json else terminal.Console() as watcher:
+            performing = prepared.perform(
+                _given(report), watcher, resume=resume, scored=lambda score: _tell(score, screen)
+            )
+            results = asyncio.run(performing)
             watcher.concluded(results)
         answer.give(results.plain(), [f"report: {_given(report) / 'report.html'}"], exit_code(results))
 
@@ -97,6 +104,12 @@ def clean(
         ended = Ending.DONE if residue.verified and not residue.remaining else Ending.REFUSED
         tone = Tone.GOOD if ended is Ending.DONE else Tone.CARE
         answer.give({"residue": residue.plain()}, [marked(tone, _left(residue))], ended)
+
+
+def _tell(score: MutantScore, screen: Console | None) -> None:
+    if screen is not None:
+        caught = f"noticed by {', '.join(score.by)}" if score.caught else "not noticed"
+        screen.print(f"mutant {score.mutant}: {caught}", markup=False)
 
 
 def _given(report: Path | None) -> Path:
