@@ -163,6 +163,8 @@ class RecordedRun:
     async def _mutated(self, opened: Run, ledger: Ledger, scored: Callable[[MutantScore], None]) -> None:
         """Score mutants of the adapter. The ledger is the target's: what a twin or a launched system holds, ends
         with it."""
+        from conformance.mutants.score import mutate  # noqa: PLC0415 - all the mutants, for those who ask for them
+
         itself = self.target.launch is None and self.target.twin is None
         with stopping() as stop:
             try:
