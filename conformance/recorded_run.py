@@ -112,7 +112,7 @@ class RecordedRun:
         clock = clock or SystemClock()
         with (
             closing(Ledger.open(report / LEDGER_FILE)) as ledger,
-            closing(Recorder.open(report / RUN_FILE, self._header(clock), resume=resume, now=clock.now())) as recorder,
+            closing(Recorder.open(report / RUN_FILE, self.header(clock), resume=resume, now=clock.now())) as recorder,
         ):
             opened = await self._carried_out(ledger, recorder, watcher, clock)
             if self.mutate and not opened.interrupted:
@@ -181,7 +181,8 @@ class RecordedRun:
                     raise
                 opened.interrupted = True
 
-    def _header(self, clock: Clock) -> Header:
+    def header(self, clock: Clock) -> Header:
+        """What the run's journal begins with."""
         return Header(
             adapter=identify(self.adapter, self.name).digest,
             suite=suite_digest(),

@@ -12,24 +12,24 @@ before it. No output of adapter or system that was captured during an item is sh
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, Self, TextIO, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import pytest
 
-from conformance import safety
-from conformance.engine import open_run
+from conformance import engine, safety
 from conformance.ledger import LEDGER_FILE, Ledger
-from conformance.recorded_run import RecordedRun
+from conformance.recorded_run import RecordedRun, stopping
+from conformance.recorder import RUN_FILE, Recorder
 from conformance.registry import REQUIREMENTS
 from conformance.reports import outline, write_reports
 from conformance.requirement import Requirement
 from conformance.results import Judgement, Result, Results, Verdict
 from conformance.verdict import Exit, derive, exit_code
+from gateway.clock import SystemClock
 from gateway.errors import GatewayError
 
 T = TypeVar("T")
@@ -61,7 +61,6 @@ class Suite:
     _runner: asyncio.Runner | None = None
     _run: Run | None = None
     _reached: int = -1
-    _streams: tuple[TextIO, TextIO] | None = None
     _session: pytest.Session | None = None
 
     @classmethod
@@ -107,16 +106,8 @@ class Suite:
         return Exit.INCOMPLETE if code is Exit.CONFORMANT and self.trouble is not None else code
 
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run some of the run's work, with the standard streams to which it listens: pytest exchanges its own
-        around each item, and what an adapter prints would no longer be overheard."""
         assert self._runner is not None, "the first item opens the run"
-        outside = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = self._streams or outside
-        try:
-            return self._runner.run(work)
-        finally:
-            self._streams = sys.stdout, sys.stderr
-            sys.stdout, sys.stderr = outside
+        return self._runner.run(work)
 
     # pytest calls these
 
@@ -214,14 +205,39 @@ class Check(pytest.Item):
         return self._suite.report, None, f"conformance {self._requirement.id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A run whose results are kept as they come, so that the command can clean up after it, or take it up again."""
+
+    run: engine.Run
+    recorder: Recorder
+
+    async def execute(self, requirement_id: str) -> Result:
+        result = await self.run.execute(requirement_id)
+        self.recorder.append(result)
+        return result
+
+    def conclude(self) -> Results:
+        return self.run.conclude()
+
+
 @asynccontextmanager
 async def _opened(prepared: RecordedRun, report: Path) -> AsyncIterator[Run]:
-    with closing(Ledger.open(report / LEDGER_FILE)) as ledger:
-        opening = open_run(
-            prepared.adapter, prepared.name, prepared.target, directory=prepared.directory, ledger=ledger
+    header = prepared.header(SystemClock())
+    with (
+        closing(Ledger.open(report / LEDGER_FILE)) as ledger,
+        closing(Recorder.open(report / RUN_FILE, header)) as recorder,
+    ):
+        opening = engine.open_run(
+            prepared.adapter,
+            prepared.name,
+            prepared.target,
+            directory=prepared.directory,
+            ledger=ledger,
+            options=engine.Options(salt=header.salt),
         )
         async with opening as run:
-            yield run
+            yield Recorded(run, recorder)
 
 
 async def _entered(opening: AbstractAsyncContextManager[Run]) -> Run:
@@ -229,4 +245,6 @@ async def _entered(opening: AbstractAsyncContextManager[Run]) -> Run:
 
 
 async def _left(opening: AbstractAsyncContextManager[Run], why: asyncio.CancelledError | None) -> None:
-    await opening.__aexit__(None if why is None else type(why), why, None)
+    with stopping() as stop:
+        stop.over = True  # a further Ctrl-C does not break off the clean-up
+        await opening.__aexit__(None if why is None else type(why), why, None)

@@ -49,6 +49,7 @@ class ScriptedRun:
 
     script: Mapping[str, Judgement] = field(default_factory=dict)
     doing: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    cleaning: Callable[[], object] = lambda: None
     refusal: Exception | None = None
     executed: list[str] = field(default_factory=list)
     opened: int = 0
@@ -66,7 +67,8 @@ class ScriptedRun:
             self.interrupted = True
             raise
         finally:
-            await asyncio.sleep(0)  # cleaning up needs a loop that runs
+            self.cleaning()
+            await asyncio.sleep(0.05)  # cleaning up needs a loop that runs
             self.cleaned += 1
 
     async def execute(self, requirement_id: str) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -87,6 +88,23 @@ def test_some_requirements_of_the_real_suite_are_tried_and_not_mistaken_for_all(
     assert {entry.judgement for entry in results.results} == {Judgement.PASSED}
     assert derive(results) is Verdict.INCOMPLETE
     assert [entry.remaining for entry in results.residue] == [0]
+
+
+def test_a_session_that_stopped_is_taken_up_again_by_the_command(author: Any) -> None:
+    assert author.pytest("-q", "-k", "ready.proven or claims").returncode == 2
+    begun = [entry.requirement for entry in author.results().results]
+    words = ["conformance", "run", "sandbox", "--target", "conformance.toml", "--report", "report", "--json"]
+    resumed = subprocess.run(
+        [sys.executable, "-c", "from gateway.cli import main; main()", *words, "--resume", "--only", "ready.garbage"],
+        cwd=author.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert resumed.returncode == 2, resumed.stdout
+    results = author.results()
+    assert results.parts == 2
+    assert [entry.requirement for entry in results.results] == [*begun, "ready.garbage"]
 
 
 LEAKY = """
