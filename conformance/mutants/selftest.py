@@ -28,13 +28,17 @@ from conformance.registry import REQUIREMENTS
 from conformance.results import Judgement, Results, Verdict
 from conformance.safety import load as load_target
 from conformance.target import Target
+from gateway.contracts.connection import Limits
 from gateway.errors import UsageError
 
 ZONE: Final = "Europe/Berlin"
 """Not UTC, so that an adapter that mistakes one for the other is found out."""
 
-JOBS_PER_CORE: Final = 3
-"""A run waits, deliberately, for two thirds of its time."""
+LIMITS: Final = Limits(request_seconds=2, commit_seconds=4)
+"""As short as a machine that is busy with all of them bears; a cut point waits this long."""
+
+JOBS_PER_CORE: Final = 5
+"""A run waits, deliberately, for most of its time."""
 
 _CRASHES: Final = "crash."
 
@@ -126,7 +130,7 @@ def _try(name: str, only: Sequence[str]) -> tuple[str, Results, float]:
 
 
 def _target(target: Target, mutant: Mutant) -> Target:
-    connection = target.connection.model_copy(update={"zone": ZONE})
+    connection = target.connection.model_copy(update={"zone": ZONE, "limits": LIMITS})
     return target.model_copy(update={"launch": mutant.launch, "connection": connection})
 
 

@@ -211,13 +211,13 @@ class BusyIsReady(BrokenSandbox):
 
 class BrokenOffIsReady(BrokenSandbox):
     name = "broken-off-is-ready"
-    flaw = "goes on when one of its reads brings no reply"
+    flaw = "goes on when the connection breaks under one of its reads"
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
         async def patient(sent: httpx.Request, send: Send) -> httpx.Response:
             try:
                 return await send(sent)
-            except httpx.TransportError:
+            except (httpx.NetworkError, httpx.RemoteProtocolError):
                 usual = {"status": "ok", "permissions": ["read", "write"], "free": True}
                 return httpx.Response(200, json=usual)
 
