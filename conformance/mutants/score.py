@@ -10,7 +10,7 @@ checks are left out: they start processes, and say little more than the lost ack
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from conformance.engine import Run, open_run
@@ -29,21 +29,22 @@ async def mutate(
     *,
     directory: Path,
     ledger: Ledger | None = None,
+    wrappers: Sequence[type[Wrapper]] = WRAPPERS,
     progress: Callable[[MutantScore], None] = lambda score: None,
 ) -> tuple[MutantScore, ...]:
     """Each wrapper that applies, around the adapter; `directory` is the target file's. `progress` is told of each.
     Raises as `conformance.engine.run` does."""
-    place, peer = _place(target)
+    tried_at, peer = place(target)
     green: tuple[str, ...] = ()
-    async with open_run(Wrapper(adapter), name, place, directory=directory, ledger=ledger) as honest:
+    async with open_run(Wrapper(adapter), name, tried_at, directory=directory, ledger=ledger) as honest:
         claims = honest.main.descriptor
         for requirement in honest.requirements:
             if not requirement.id.startswith("crash."):
                 result = await honest.execute(requirement.id)
                 green += (requirement.id,) * (result.judgement is Judgement.PASSED)
     scores: list[MutantScore] = []
-    for wrapper in chosen(target, claims):
-        async with open_run(wrapper(adapter), name, place, directory=directory, ledger=ledger) as mutated:
+    for wrapper in chosen(wrappers, target, claims):
+        async with open_run(wrapper(adapter), name, tried_at, directory=directory, ledger=ledger) as mutated:
             by = await _first_red(mutated, green)
         scores.append(MutantScore(mutant=wrapper.name, caught=bool(by), by=by, peer=peer))
         progress(scores[-1])
@@ -57,13 +58,14 @@ async def _first_red(mutated: Run, green: tuple[str, ...]) -> tuple[str, ...]:
     return ()
 
 
-def chosen(target: Target, claims: Descriptor) -> tuple[type[Wrapper], ...]:
+def chosen(wrappers: Iterable[type[Wrapper]], target: Target, claims: Descriptor) -> tuple[type[Wrapper], ...]:
     """The wrappers that apply to these claims and that the target, or its twin, may be tried with."""
     bears = target.launch is not None or target.twin is not None or target.mutants
-    return tuple(each for each in WRAPPERS if each.applies(claims) and (bears or not each.double_books))
+    return tuple(each for each in wrappers if each.applies(claims) and (bears or not each.double_books))
 
 
-def _place(target: Target) -> tuple[Target, Peer]:
+def place(target: Target) -> tuple[Target, Peer]:
+    """Where mutants of an adapter are tried, for this target."""
     if target.launch is not None or target.twin is None:
         return target, Peer.TARGET
     return target.model_copy(update={"launch": target.twin, "twin": None}), Peer.TWIN
