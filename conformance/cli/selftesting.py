@@ -20,7 +20,7 @@ def selftest(
         list[str] | None, typer.Argument(metavar="[MUTANT]...", help="Only these.", show_default="all")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, max=64, help="Processes at a time.", show_default="3 a core")
+        int | None, typer.Option("--jobs", min=1, max=64, help="Processes at a time.", show_default="5 a core")
     ] = None,
     as_json: Json = False,
 ) -> None:
