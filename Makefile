@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 BREAKS ?=
+MUTANTS ?=
 THRESHOLD ?= 95
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check requirements breaks docs crash bench lock clean
+.PHONY: help demo test pytest lint format types imports check selftest requirements breaks docs crash bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ types: $(VENV)/dev.stamp ## mypy, strict
 
 imports: $(VENV)/dev.stamp ## import rules: who may know whom
 	$(BIN)/lint-imports --no-logo
+
+selftest: $(VENV)/dev.stamp ## try the conformance suite on adapters broken on purpose (MUTANTS="retries …" for some)
+	$(BIN)/gateway conformance selftest $(MUTANTS)
 
 requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalogue they hold (THRESHOLD=95)
 	$(BIN)/python -m conformance.catalogue.coverage --threshold $(THRESHOLD)
