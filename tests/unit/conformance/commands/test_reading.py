@@ -42,6 +42,12 @@ def test_two_like_runs_do_not_differ(conformance, written):
     assert ended.document["judgements"] == [] and ended.document["verdicts"] == ["conformant", "conformant"]
 
 
+def test_runs_of_another_verdict_differ_though_every_check_ended_alike(conformance, written):
+    other = written("b", lambda results: results.model_copy(update={"interrupted": True}))
+    ended = conformance("compare", written("a"), other, "--json")
+    assert (ended.exit_code, ended.document["judgements"]) == (1, [])
+
+
 def test_what_ended_otherwise_is_shown_and_what_the_runs_were_about(conformance, written):
     def worse(results):
         kept = [each for each in results.results if each.requirement != "ready.proven"]

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,21 @@ def test_with_the_faults_off_a_fault_check_could_not_run(conformance, tmp_path):
     judged = {each["requirement"]: each["judgement"] for each in ended.document["results"]}
     assert judged == {"lost.after-commit.book": "could-not-run", "book.applied": "passed"}
     assert ended.exit_code == 2
+
+
+def test_conduct_is_judged_anew_over_all_parts_of_a_run(conformance, tmp_path):
+    def part(*more: str) -> Mapping[str, Any]:
+        ended = conformance(
+            *("run", "sandbox", "--target", SANDBOX, "--report", tmp_path / "r", "--json"),
+            *("--only", "conduct.one-door", *more),
+        )
+        return {each["requirement"]: each for each in ended.document["results"]}
+
+    first = part("--only", "book.applied")
+    second = part("--only", "observe.book", "--resume")
+    assert list(second) == ["book.applied", "observe.book", "conduct.one-door"]
+    assert second["book.applied"] == first["book.applied"]
+    assert second["conduct.one-door"]["started_at"] > first["conduct.one-door"]["started_at"]
 
 
 def test_an_adapter_is_found_by_its_class_and_called_as_it_calls_itself(conformance, tmp_path):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from adapters.sandbox.adapter import SandboxAdapter
 from conformance.reports import spell
+from conformance.statement import draw_up
 from gateway.conformity import identify
 from gateway.surfaces.keys import LocalKey
 from gateway.surfaces.local import LocalPractice
+from gateway.surfaces.sign import sign
 from gateway.testing import make_connection
 
 
@@ -21,15 +24,23 @@ def practice(tmp_path):
 
 
 @pytest.fixture
-def report(conformant, tmp_path):
-    """The report directory of a conformant run of the sandbox's own adapter."""
-    claims = SandboxAdapter().describe(make_connection("http://127.0.0.1:1/", adapter="sandbox"))
-    ended = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
-    directory = tmp_path / "report"
-    directory.mkdir()
-    results = conformant(identify(SandboxAdapter(), "sandbox"), claims, "standard", ended)
-    (directory / "results.json").write_bytes(spell(results))
-    return directory
+def make_report(conformant, tmp_path):
+    """The report directory of a conformant run of the sandbox's adapter, of this code."""
+
+    def make_report(code):
+        claims = SandboxAdapter().describe(make_connection("http://127.0.0.1:1/", adapter="sandbox"))
+        ended = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
+        directory = tmp_path / "report"
+        directory.mkdir()
+        (directory / "results.json").write_bytes(spell(conformant(code, claims, "standard", ended)))
+        return directory
+
+    return make_report
+
+
+@pytest.fixture
+def report(make_report):
+    return make_report(identify(SandboxAdapter(), "sandbox"))
 
 
 @pytest.fixture
@@ -108,3 +119,13 @@ def test_an_adapter_that_is_not_installed_is_not_vouched_for(conformance, practi
         "verify", signed, "--results", report / "results.json", "--keys", keys, "--adapter", "nobodys", "--json"
     )
     assert ended.exit_code == 2 and "is not installed here" in ended.message
+
+
+def test_a_statement_of_other_code_than_is_installed_is_not_installed(conformance, practice, make_report, tmp_path):
+    other = replace(identify(SandboxAdapter(), "sandbox"), digest="00" * 32)
+    report, statement = make_report(other), tmp_path / "statement.jws"
+    drawn = draw_up((report / "results.json").read_bytes(), other, now=datetime.now(UTC))
+    statement.write_text(sign(drawn, LocalKey.load(practice.keys / "conformance.json")))
+    ended = conformance("install", statement, "--results", report / "results.json", "--home", practice.home, "--json")
+    assert ended.exit_code == 2
+    assert not list((practice.home / "conformance").glob("*"))

@@ -216,3 +216,23 @@ async def test_a_look_covers_the_whole_pool(calendar, cleaner, intend, at, pool)
     intend(pool.slots - 1)
     calendar.put("ours", at(pool.slots - 1))
     assert (await cleaner.clean()).removed == 1
+
+
+async def test_nothing_is_new_before_the_first_look(calendar, cleaner, at):
+    calendar.put("whose?", at(1))
+    (seen,) = calendar.stands.values()
+    assert not cleaner.is_new(seen)
+
+
+async def test_what_an_earlier_part_could_not_remove_does_not_become_a_strangers(calendar, pool, ledger, intend, at):
+    earlier = Cleaner(calendar, ledger, pool, Peer.TARGET)
+    await earlier.begin()
+    intend(1)
+    calendar.put("stuck", at(1))
+    calendar.stuck = {"stuck"}
+    await earlier.clean()
+    later = Cleaner(calendar, ledger, pool, Peer.TARGET)
+    await later.begin()
+    assert (await later.clean()).where == (at(1),)
+    calendar.stuck = set()
+    assert (await later.clean()).remaining == 0 and not calendar.stands
