@@ -187,7 +187,7 @@ def _operations() -> Iterator[Requirement]:
     )
     yield Requirement(
         id="observe.unavailable",
-        statement="A look that brings 503, noise or nothing is INDETERMINATE, never a finding.",
+        statement="A look that brings 503, a stranger's 404, noise or nothing is INDETERMINATE, never a finding.",
         rows=("CARD-03", "ADAPT-03"),
         struck=True,
         needs=(Need.BOOK, Need.OBSERVATION),

@@ -17,7 +17,7 @@ from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
 
-BLIND: Final = (Point.UNAVAILABLE, Point.GARBAGE_BODY, Point.MID_REPLY)
+BLIND: Final = (Point.UNAVAILABLE, Point.MISSING, Point.GARBAGE_BODY, Point.MID_REPLY)
 
 UNREACHED: Final = frozenset(
     {Code.EXTERNAL_UNAVAILABLE, Code.EXTERNAL_TIMEOUT, Code.EXTERNAL_THROTTLED, Code.CONNECTION_LOST}
@@ -83,7 +83,7 @@ async def superseded(trial: Trial) -> None:
 
 
 async def unavailable(trial: Trial) -> None:
-    """503, noise and half a reply: a look at each brings nothing."""
+    """503, a 404 that something in between says, noise and half a reply: a look at each brings nothing."""
     trial.unreadable = True
     for point in BLIND:
         attempt = await trial.attempt()

@@ -33,6 +33,7 @@ class Point(StrEnum):
     UNAVAILABLE = "unavailable"  # 503
     THROTTLED = "throttled"  # 429 with Retry-After
     INVALID = "invalid"  # 422
+    MISSING = "missing"  # 404, in words that are not the system's
     SLOW = "slow"  # a reply that drips, a byte at a time, and never ends
     ENDLESS_HEAD = "endless-head"  # header fields without end
 

@@ -24,6 +24,7 @@ _PROBLEMS: Final = MappingProxyType(
         Point.UNAVAILABLE: (503, "Service Unavailable", ()),
         Point.THROTTLED: (429, "Too Many Requests", ("Retry-After: 1",)),
         Point.INVALID: (422, "Unprocessable Content", ()),
+        Point.MISSING: (404, "Not Found", ()),
     }
 )
 PROBLEMS: Final = frozenset(_PROBLEMS)

@@ -43,7 +43,7 @@ _NOISE_BYTES: Final = 64
 _UNFORWARDED: Final = frozenset(
     {
         *(Point.AFTER_SEND, Point.ERROR_BEFORE, Point.UNAVAILABLE, Point.THROTTLED, Point.INVALID),
-        *(Point.SLOW, Point.ENDLESS_HEAD),
+        *(Point.MISSING, Point.SLOW, Point.ENDLESS_HEAD),
     }
 )
 _WHOLE: Final = frozenset(Point) - interruption.POINTS - {Point.REFUSED, Point.BEFORE_SEND}

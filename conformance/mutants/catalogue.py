@@ -135,6 +135,7 @@ BROKEN: Final[tuple[type[BrokenSandbox], ...]] = (
     looking.LooksAtTheKeyOnly,
     looking.LooksForTheTarget,
     looking.FailureIsAbsence,
+    looking.NotFoundIsAbsence,
     looking.NoiseIsAbsence,
     looking.LooksIntoItsMemory,
     looking.LooksAtACopy,

@@ -52,11 +52,22 @@ class LooksForTheTarget(BrokenSandbox):
 
 class FailureIsAbsence(BrokenSandbox):
     name = "failure-is-absence"
-    flaw = "takes every reply that is no success for 'not here', a proxy's included"
+    flaw = "takes every reply that is no success for 'not here'"
 
     async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
         reply = await read.get("/appointments", params={"key": query.native_key()})
         if reply.is_success:
+            return mapping.observation(reply, query.request)
+        return Observation(finding=ObservationFinding.ABSENT, basis=Basis.BY_KEY)
+
+
+class NotFoundIsAbsence(BrokenSandbox):
+    name = "not-found-is-absence"
+    flaw = "takes every 404 for 'not here', whoever says it"
+
+    async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
+        reply = await read.get("/appointments", params={"key": query.native_key()})
+        if reply.status_code != 404:
             return mapping.observation(reply, query.request)
         return Observation(finding=ObservationFinding.ABSENT, basis=Basis.BY_KEY)
 

@@ -90,7 +90,7 @@ async def test_a_strike_is_called_at_the_point_and_the_exchange_goes_on(
         receipt = proxy.arm(Fault(point), lambda seen=seen, sent=sent: bool(seen.append(len(system.requests) - sent)))
         assert (await ask(proxy, put)).received == REPLY, point
         before = point in POINTS[:4] or point in {Point.UNAVAILABLE, Point.THROTTLED, Point.INVALID}
-        before = before or point in {Point.SLOW, Point.ENDLESS_HEAD}
+        before = before or point in {Point.MISSING, Point.SLOW, Point.ENDLESS_HEAD}
         assert seen == [0 if before else 1], point
         assert (receipt.fired, receipt.exchange, receipt.forwarded, receipt.answered) == (1, given + 1, True, True)
 

@@ -105,6 +105,7 @@ async def test_mid_send_of_a_chunked_body_strikes_at_its_first_byte(proxy: Proxy
         (Point.UNAVAILABLE, b"503"),
         (Point.THROTTLED, b"429"),
         (Point.INVALID, b"422"),
+        (Point.MISSING, b"404"),
     ],
 )
 async def test_an_injected_answer_comes_without_the_system(
