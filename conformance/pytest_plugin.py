@@ -1,6 +1,8 @@
 """pytest's door to the conformance suite, for an author's own test run (entry point `gateway-conformance`).
 
-    pytest --conformance-adapter NAME --conformance-target FILE --conformance-report DIR
+    pytest --conformance-adapter=NAME --conformance-target=FILE --conformance-report=DIR
+
+(With `=`: a path that is a word of its own counts among those from which pytest finds its root directory.)
 
 Owns: the three options. A run is asked for by an option, never found by collection: what is written to a vendor's
 system must not depend on the directory in which somebody types `pytest`.
