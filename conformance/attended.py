@@ -62,14 +62,14 @@ class AttendedObserver:
         return False
 
     async def _ask(self, start: datetime, end: datetime) -> None:
-        question = f"How many appointments, cancelled ones aside, begin at {start:%Y-%m-%d %H:%M} UTC? "
+        question = f"How many appointments, cancelled ones aside, begin at {start:%Y-%m-%d %H:%M} UTC?"
         while not (answer := await self._answer(question)).isdecimal() or int(answer) > MOST:
-            question = f"A number from 0 to {MOST}: "
+            question = f"A number from 0 to {MOST}:"
         self._told[start, end] = int(answer)
 
     async def _answer(self, question: str) -> str:
         """One line; can be cancelled while it waits, unlike a thread that reads."""
-        os.write(self._terminal, f"\r\n{question}".encode())
+        os.write(self._terminal, f"\r\x1b[K{question}\r\n".encode())  # a line of its own, above any progress bar
         loop = asyncio.get_running_loop()
         typed = asyncio.Event()
         loop.add_reader(self._terminal, typed.set)
