@@ -44,7 +44,7 @@ LOST: Final[Mapping[Point, str]] = MappingProxyType(
         Point.LATE: "the system commits and its reply comes too late: UNKNOWN",
         Point.ERROR_AFTER: "the system commits and a 503 comes instead of its reply: UNKNOWN",
         Point.GARBAGE: "the system commits and what comes back is no HTTP: UNKNOWN",
-        Point.GARBAGE_BODY: "the system commits and its reply has a body of noise: UNKNOWN; APPLIED if none is needed",
+        Point.GARBAGE_BODY: "the system commits and its reply's body is noise: UNKNOWN; APPLIED if it had none",
         Point.OVERSIZED: "the system commits and the reply has no end: UNKNOWN, within bounds of time and memory",
         Point.DUPLICATE: "the system commits and its reply comes twice: APPLIED or UNKNOWN",
     }
@@ -240,7 +240,7 @@ def _refusals() -> Iterator[Requirement]:
     for operation in (Operation.RESCHEDULE, Operation.CANCEL):
         yield Requirement(
             id=f"refused.stale-version.{NAME[operation]}",
-            statement=f"An appointment changed between readiness and {_DONE[operation]}: REFUSED; the change stands.",
+            statement=f"Changed between readiness and {_DONE[operation]}: REFUSED, then blocked; the change stands.",
             rows=("FAIL-15", "CARD-09"),
             needs=tuple(dict.fromkeys((Need.BOOK, Need.RESCHEDULE, _NEED[operation]))),
             writes=3,
@@ -271,7 +271,7 @@ def _idempotency() -> Iterator[Requirement]:
         )
     yield Requirement(
         id="replay.other-content",
-        statement="A native key sent again with other content changes nothing and is not APPLIED.",
+        statement="A native key sent again with other content changes nothing and is UNKNOWN.",
         rows=("CARD-06", "IDEM-03"),
         needs=(Need.BOOK, Need.UNIQUE_KEY),
         tier=Tier.EXHAUSTIVE,

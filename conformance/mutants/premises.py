@@ -5,6 +5,7 @@ Owns: one whose slots may be shared, one whose keys may be used again, and one t
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,10 +29,8 @@ class HoldingSandbox(Sandbox):
     async def answer(self, request: Request) -> Reply:
         reply = await Sandbox.answer(self, request)
         for patient in request.query.get("hold", ()):
-            asked = SlotQuery.model_validate_strings(
-                {name: request.query[name][0] for name in ("start", "end")}
-                | {"participants": tuple(request.query["participant"]), "excluding": ""}
-            )
+            said = {name: request.query[name][0] for name in ("start", "end")}
+            asked = SlotQuery.parse(json.dumps(said | {"participants": request.query["participant"], "excluding": ""}))
             held = Booking(
                 patient=patient,
                 participants=asked.participants,
