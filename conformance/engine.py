@@ -150,6 +150,7 @@ class Run:
             residue=tuple(stage.residue for stage in (self.main, self.twin) if stage is not None),
             mutation=self.mutation,
             calibration=tuple(self.calibration),
+            known=tuple(self.target.known),
             interrupted=self.interrupted,
             verdict=Verdict.INCOMPLETE,
         )

@@ -64,6 +64,7 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "residue": "one entry for each system that was written to",
             "mutation": "empty unless the adapter was mutated (`--mutate`)",
             "calibration": "twin against sandbox",
+            "known": "failures that the target file lists beforehand; they change no verdict",
             "interrupted": "whether the run was broken off",
             "verdict": "what the suite made of it; derive it again before believing it",
         },

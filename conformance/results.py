@@ -229,5 +229,6 @@ class Results(Model):
     residue: tuple[Residue, ...] = ()
     mutation: tuple[MutantScore, ...] = ()
     calibration: tuple[Difference, ...] = ()
+    known: tuple[RequirementId, ...] = ()
     interrupted: bool = False
     verdict: Verdict

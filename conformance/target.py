@@ -11,7 +11,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from conformance.results import Grade
+from conformance.registry import REQUIREMENTS
+from conformance.results import Grade, RequirementId, Sentence
 from gateway.contracts.base import Instant, Model, Slug
 from gateway.contracts.connection import CredentialUse, Limits, Network, Scheme, Setting
 from gateway.contracts.proposal import Zone
@@ -80,7 +81,8 @@ class Target(Model):
 
     `launch` starts the system for the run (`PremisesFactory`); what it says replaces `base_url`, and the run is
     exhaustive. `twin` is a stand-in for the checks that a real sandbox cannot bear. `observer` makes an
-    `Observer` from (base URL, secrets by name); premises bring their own.
+    `Observer` from (base URL, secrets by name); premises bring their own. `known` are failures that an author lives
+    with for now, each with its reason: they change no verdict, and one that no longer fails must be taken out.
     """
 
     sandbox: bool
@@ -96,9 +98,15 @@ class Target(Model):
     exhaustive: bool = False
     mutants: bool = False
     deny: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+    known: Annotated[dict[RequirementId, Sentence], Field(max_length=100)] = {}
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
+        for name in self.known:
+            if name not in REQUIREMENTS:
+                raise ValueError("known names a requirement that does not exist")
+            if REQUIREMENTS[name].at_most_once:
+                raise ValueError("known names an at-most-once requirement; such a failure is never acceptable")
         if (self.launch is None) == (self.connection.base_url is None):
             raise ValueError("give either connection.base_url or launch")
         if self.launch is None and self.observer is None and self.grade is not Grade.ATTESTED:

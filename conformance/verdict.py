@@ -36,13 +36,32 @@ def derive(results: Results) -> Verdict:
 
 
 def exit_code(results: Results) -> Exit:
-    """What a program is told. A harness error outranks incomplete, a proven failure outranks both."""
+    """What a program is told. A harness error outranks incomplete, a proven failure outranks both, and so does a
+    known failure that no longer fails: whoever lists it must take it out."""
     verdict = derive(results)
-    if verdict is Verdict.NOT_CONFORMANT:
+    if verdict is Verdict.NOT_CONFORMANT or stale(results):
         return Exit.NOT_CONFORMANT
     if any(result.judgement is Judgement.HARNESS_ERROR for result in results.results):
         return Exit.HARNESS_ERROR
     return Exit.CONFORMANT if verdict is Verdict.CONFORMANT else Exit.INCOMPLETE
+
+
+def stale(results: Results) -> tuple[str, ...]:
+    """Known failures that did not fail, though they were tried."""
+    settled = (Judgement.PASSED, Judgement.NOT_APPLICABLE)
+    return tuple(name for name in results.known if _judged(REQUIREMENTS[name], results) in settled)
+
+
+def only_known(results: Results) -> bool:
+    """Whether nothing stands between this run and conformance but failures that were listed beforehand. The verdict
+    is what it is; this is for an author's own pipeline."""
+    if results.at_most_once.evidence is Evidence.VIOLATED or results.interrupted or stale(results):
+        return False
+    found = list(unmet(results))
+    return bool(found) and all(
+        judgement is Judgement.FAILED and requirement.id in results.known and not requirement.at_most_once
+        for requirement, judgement in found
+    )
 
 
 def unmet(results: Results) -> Iterator[tuple[Requirement, Judgement | None]]:

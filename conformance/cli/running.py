@@ -53,6 +53,9 @@ def run(
     without_faults: Annotated[
         bool, typer.Option("--without-faults", help="No fault strikes: shows that its checks then cannot pass.")
     ] = False,
+    accept_known: Annotated[
+        bool, typer.Option("--accept-known", help="0 as well where only the target file's known failures fail.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Try an adapter on a real system and say whether it conforms: 0 yes, 1 no, 2 incomplete, 3 the suite failed.
@@ -66,7 +69,7 @@ def run(
         from conformance.recorded_run import RecordedRun
         from conformance.reports import console as terminal
         from conformance.results import Profile as Known
-        from conformance.verdict import exit_code
+        from conformance.verdict import Exit, exit_code, only_known, stale
 
         if not plan:
             safety.prepare(_given(report), resume=resume)
@@ -84,7 +87,14 @@ def run(
             )
             results = asyncio.run(performing)
             watcher.concluded(results)
-        answer.give(results.plain(), [f"report: {_given(report) / 'report.html'}"], exit_code(results))
+        page = [f"report: {_given(report) / 'report.html'}"]
+        page += [
+            f"known failure that no longer fails: {name}; take it out of the target file" for name in stale(results)
+        ]
+        if only_known(results):
+            page.append("nothing failed but what the target file lists as known")
+        accepted = accept_known and only_known(results)
+        answer.give(results.plain(), page, Exit.CONFORMANT if accepted else exit_code(results))
 
 
 def clean(

@@ -24,7 +24,7 @@ from conformance.results import (
     TargetIdentity,
     Verdict,
 )
-from conformance.verdict import Exit, at_most_once, derive, exit_code, unmet
+from conformance.verdict import Exit, at_most_once, derive, exit_code, only_known, stale, unmet
 from gateway.contracts.adapter import Basis, Commitment, Descriptor, Exclusivity, Idempotency
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import Effect
@@ -189,3 +189,23 @@ def test_a_second_request_or_a_second_effect_violates_it(sent: int, effects: int
 def test_two_bookings_that_the_system_lets_overlap_are_no_violation() -> None:
     tried = [entry("slots.shared", attempts=(attempt(1), attempt(1)), effects=2, expected_effects=2)]
     assert at_most_once(tried, observed=True).evidence is Evidence.NOT_VIOLATED
+
+
+def test_a_known_failure_changes_no_verdict_and_is_told_apart_from_a_new_one() -> None:
+    failed = all_is_well() | {"ready.slot-taken": entry("ready.slot-taken", Judgement.FAILED)}
+    known = of(failed, known=("ready.slot-taken",))
+    assert (derive(known), exit_code(known)) == (Verdict.NOT_CONFORMANT, Exit.NOT_CONFORMANT)
+    assert only_known(known) and not only_known(of(failed))
+    assert not only_known(of(failed | {"ready.proven": entry("ready.proven", Judgement.FAILED)}, known=known.known))
+    assert not only_known(of({}, known=known.known))
+
+
+def test_a_known_failure_that_no_longer_fails_fails_the_run() -> None:
+    results = of(all_is_well(), known=("ready.slot-taken",))
+    assert stale(results) == ("ready.slot-taken",)
+    assert exit_code(results) is Exit.NOT_CONFORMANT and not only_known(results)
+
+
+def test_a_violation_of_at_most_once_is_never_a_known_failure() -> None:
+    failed = all_is_well() | {"book.applied": entry("book.applied", Judgement.FAILED)}
+    assert not only_known(of(failed, known=("book.applied",)))
