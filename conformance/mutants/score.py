@@ -4,14 +4,15 @@ Owns: which wrappers are tried, and where. A wrapper whose flaw is none for the 
 target is launched for the run, everything is tried there. Else, where it names a twin, on the twin: a mutation score
 speaks of adapter and suite, and need not cost a vendor's sandbox hundreds of writes. Without a twin the target itself
 bears those wrappers that cannot double-book; the others only if it says `mutants = true`.
-A mutant is caught by the first check that goes red and was green for the no-op wrapper at the same place. The crash
-checks are left out: they start processes, and say little more than the lost acknowledgements do.
+A mutant is caught by the first check that goes red and was green, or not applicable, for the no-op wrapper at the same
+place. The crash checks are left out: they start processes, and say little more than the lost acknowledgements do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 from conformance.engine import Run, open_run
 from conformance.ledger import Ledger
@@ -20,6 +21,9 @@ from conformance.mutants.wrapper import Wrapper
 from conformance.results import Judgement, MutantScore, Peer
 from conformance.target import Target
 from gateway.contracts.adapter import Adapter, Descriptor
+
+_GREEN: Final = (Judgement.PASSED, Judgement.NOT_APPLICABLE)
+"""A mutant may claim what the adapter does not, so that further checks apply."""
 
 
 async def mutate(
@@ -41,7 +45,7 @@ async def mutate(
         for requirement in honest.requirements:
             if not requirement.id.startswith("crash."):
                 result = await honest.execute(requirement.id)
-                green += (requirement.id,) * (result.judgement is Judgement.PASSED)
+                green += (requirement.id,) * (result.judgement in _GREEN)
     scores: list[MutantScore] = []
     for wrapper in chosen(wrappers, target, claims):
         async with open_run(wrapper(adapter), name, tried_at, directory=directory, ledger=ledger) as mutated:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from adapters.sandbox.adapter import SandboxAdapter
@@ -17,16 +18,20 @@ from conformance.mutants.score import chosen, mutate, place
 from conformance.mutants.wrapper import Wrapper
 from conformance.results import MutantScore, Peer
 from conformance.target import Target
-from gateway.contracts.adapter import Basis, Descriptor
+from gateway.contracts.adapter import Basis, Descriptor, Observation, Query
 from gateway.contracts.connection import Connection
 from gateway.contracts.proposal import Operation
+from gateway.contracts.words import ObservationFinding
 from gateway.testing import make_connection
 
 LAUNCH = "adapters.sandbox.testing:premises"
 
 
 class BooksOnly(SandboxAdapter):
-    """Claims little, so that few checks apply."""
+    """Claims little, and keeps to it, so that few checks apply."""
+
+    async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
+        return Observation(finding=ObservationFinding.INDETERMINATE, basis=Basis.NONE)
 
     def describe(self, connection: Connection) -> Descriptor:
         claimed = {"operations": (Operation.BOOK,), "observation": Basis.NONE}
@@ -83,7 +88,7 @@ async def test_a_mutant_is_caught_by_the_first_check_that_it_turns_red_and_a_har
     tmp_path: Path, running: dict[str, Any]
 ) -> None:
     told: list[MutantScore] = []
-    wrappers = (Harmless, claims.Unsteady, answers.SilenceRefused, answers.VersionLost, looks.AlwaysPresent)
+    wrappers = (Harmless, claims.Unsteady, answers.SilenceRefused, answers.VersionLost, claims.ObservationClaimed)
     scores = await mutate(
         BooksOnly(), "sandbox", a_target(**running), directory=tmp_path, wrappers=wrappers, progress=told.append
     )
@@ -92,6 +97,7 @@ async def test_a_mutant_is_caught_by_the_first_check_that_it_turns_red_and_a_har
         MutantScore(mutant="harmless", caught=False, by=(), peer=Peer.TARGET),
         MutantScore(mutant="unsteady", caught=True, by=("claims.steady",), peer=Peer.TARGET),
         MutantScore(mutant="silence-refused", caught=True, by=("lost.after-send.book",), peer=Peer.TARGET),
+        MutantScore(mutant="observation-claimed", caught=True, by=("observe.book",), peer=Peer.TARGET),
     )
 
 
