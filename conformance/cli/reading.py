@@ -65,7 +65,7 @@ def compare(
         }
         lines = [
             f"verdict: {verdicts[0]} → {verdicts[1]}",
-            *(f"{each.what}: {each.before} → {each.after}" for each in differences.about),
+            *(f"{each.what}: {_short(each.before)} → {_short(each.after)}" for each in differences.about),
         ]
         rows = [
             (each.requirement, each.before or "not run", each.after or "not run") for each in differences.judgements
@@ -73,6 +73,11 @@ def compare(
         table = listing(("requirement", "A", "B"), rows, "every requirement ended alike")
         same = not differences.judgements and verdicts[0] == verdicts[1]
         answer.give(document, [*lines, table], Ending.DONE if same else Ending.DOES_NOT_HOLD)
+
+
+def _short(text: str) -> str:
+    """Digests are compared by programs; people need to see that they differ."""
+    return f"{text[:16]}…" if len(text) == 64 else text
 
 
 def _results(path: Path, shown: str) -> Results:

@@ -138,7 +138,9 @@ def _planned(plan: Plan) -> list[RenderableType]:
     for share in plan.peers:
         figures = (len(share.checks), share.reads, share.writes, share.slots, share.looks)
         told = [str(figure) for figure in figures]
-        table.add_row(share.peer.value, *told, f"{share.settling_seconds} s", f"{share.minutes:.1f}")
+        waits = share.requests_per_minute or share.settling_seconds
+        minutes = f"{share.minutes:.1f}" if waits else "as it answers"
+        table.add_row(share.peer.value, *told, f"{share.settling_seconds} s", minutes)
     notes = [f"{len(plan.excused)} checks do not apply, by the adapter's claims"] if plan.excused else []
     if plan.unable:
         notes.append(f"{len(plan.unable)} checks have no system that can bear them: the run will be incomplete")

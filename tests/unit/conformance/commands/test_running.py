@@ -127,3 +127,8 @@ async def test_when_all_is_over_a_signal_is_ignored():
             return stop.asked
 
     assert await asyncio.create_task(work()) is False
+
+
+def test_an_unknown_mutant_is_not_tried(conformance):
+    ended = conformance("selftest", "no-such-mutant", "--json")
+    assert ended.exit_code == 2 and "no such mutant" in ended.message
