@@ -370,7 +370,9 @@ async def _main(stack: AsyncExitStack, target: Target, directory: Path) -> Premi
     given = safety.secrets(target, directory)
     base_url = target.connection.base_url
     assert base_url is not None, "the target's own contract"
-    made = None if target.observer is None else safety.load_object(target.observer)(base_url, given)
+    trust = _trust(target, directory)
+    trusting = {} if trust is None else {"trust": trust}  # an observer that needs no such trust need not know of it
+    made = None if target.observer is None else safety.load_object(target.observer)(base_url, given, **trusting)
     return Premises(base_url=base_url, label=target.label, observer=cast(Observer | None, made), secrets=given)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from gateway.testing.premises import Premises, Seen
 _CONFIGURATION: Final = """\
 [server]
 hosts = 127.0.0.1:{port}
+{tls}
 [auth]
 type = htpasswd
 htpasswd_filename = {home}/users
@@ -56,17 +58,18 @@ permissions: Rr
 
 
 class RadicaleServer:
-    """`with RadicaleServer() as server:` serves one empty calendar at `server.collection_url`.
+    """`with RadicaleServer() as server:` serves one empty calendar at `server.collection_url`, over TLS where a PEM
+    file of `certificate` and key is given.
 
     Raises `RuntimeError` where the process ends, or does not answer, within `start_seconds`.
     """
 
-    def __init__(self, *, start_seconds: float = 20.0) -> None:
+    def __init__(self, *, start_seconds: float = 20.0, certificate: Path | None = None) -> None:
         self.user, self.password = "owner", secrets.token_urlsafe(16)
         self.reader, self.reader_password = "reader", secrets.token_urlsafe(16)
         self.version = version("radicale")
         self.url = ""
-        self._start_seconds = start_seconds
+        self._start_seconds, self._certificate = start_seconds, certificate
         self._process: subprocess.Popen[bytes] | None = None
         self._home: tempfile.TemporaryDirectory[str] | None = None
 
@@ -77,7 +80,7 @@ class RadicaleServer:
     @property
     def host(self) -> str:
         """`name:port`, as a connection declares it."""
-        return self.url.removeprefix("http://")
+        return self.url.partition("://")[2]
 
     @property
     def stored_events(self) -> tuple[bytes, ...]:
@@ -94,10 +97,10 @@ class RadicaleServer:
     def __enter__(self) -> Self:
         self._home = tempfile.TemporaryDirectory(prefix="radicale-")
         port = _free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{'http' if self._certificate is None else 'https'}://127.0.0.1:{port}"
         self._path.chmod(0o700)
         users = f"{self.user}:{self.password}\n{self.reader}:{self.reader_password}\n"
-        configuration = _CONFIGURATION.format(port=port, home=self._path)
+        configuration = _CONFIGURATION.format(port=port, home=self._path, tls=self._tls())
         for name, text in (("users", users), ("rights", _RIGHTS), ("config", configuration)):
             (self._path / name).write_text(text)
         with (self._path / "log").open("wb") as log:
@@ -123,9 +126,21 @@ class RadicaleServer:
             self._home.cleanup()
             self._home = None
 
+    def _tls(self) -> str:
+        return (
+            ""
+            if self._certificate is None
+            else f"ssl = True\ncertificate = {self._certificate}\nkey = {self._certificate}"
+        )
+
+    def _client(self) -> httpx.Client:
+        """The server's own certificate is all that it is trusted by: it was started here."""
+        verify = True if self._certificate is None else ssl.create_default_context(cafile=str(self._certificate))
+        return httpx.Client(auth=(self.user, self.password), trust_env=False, verify=verify)
+
     def make_calendar(self, url: str) -> None:
         """One more empty calendar, anywhere under `<url>/owner/`."""
-        with httpx.Client(auth=(self.user, self.password), trust_env=False) as client:
+        with self._client() as client:
             reply = client.request("MKCALENDAR", url)
         if reply.status_code != 201:
             raise RuntimeError(f"Radicale answered {reply.status_code} to MKCALENDAR")
@@ -139,7 +154,7 @@ class RadicaleServer:
 
     def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._start_seconds
-        with httpx.Client(trust_env=False) as client:
+        with self._client() as client:
             while True:
                 try:
                     client.get(f"{self.url}/.web/")
@@ -171,10 +186,10 @@ async def radicale() -> AsyncIterator[Premises]:
         )
 
 
-def observer(base_url: str, secrets: Mapping[str, str]) -> CalendarObserver:
+def observer(base_url: str, secrets: Mapping[str, str], *, trust: ssl.SSLContext | None = None) -> CalendarObserver:
     """The observer of the collection at `base_url`. It looks with the secret `observer`, else with `vendor`, and
-    removes with `vendor`; both are `user:password`."""
-    return CalendarObserver(base_url, secrets.get("observer", secrets["vendor"]), secrets["vendor"])
+    removes with `vendor`; both are `user:password`. `trust` replaces the system's authorities."""
+    return CalendarObserver(base_url, secrets.get("observer", secrets["vendor"]), secrets["vendor"], trust)
 
 
 _DAV: Final = "{DAV:}"
@@ -198,6 +213,7 @@ class CalendarObserver:
     base_url: str
     looking: str = field(repr=False)
     removing: str = field(repr=False)
+    trust: ssl.SSLContext | None = None
 
     async def appointments(self, start: datetime, end: datetime) -> Sequence[Seen]:
         """Raises `RuntimeError` for any reply but a multistatus, ValueError for an event without plain instants."""
@@ -222,7 +238,9 @@ class CalendarObserver:
 
     def _client(self, secret: str) -> httpx.AsyncClient:
         user, _, password = secret.partition(":")
-        return httpx.AsyncClient(base_url=self.base_url, auth=(user, password), trust_env=False)
+        return httpx.AsyncClient(
+            base_url=self.base_url, auth=(user, password), trust_env=False, verify=self.trust or True
+        )
 
 
 def _seen(name: str, text: str) -> list[Seen]:

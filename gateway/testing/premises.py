@@ -9,6 +9,7 @@ an error that both made would cancel out.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -60,6 +61,15 @@ class Premises:
     observer: Observer | None
     secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     settings: Mapping[str, str | int | bool] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class ObserverFactory(Protocol):
+    """What a target file names for a system that runs already. `trust` is given only where the target file names
+    authorities of its own (`connection.trust`)."""
+
+    def __call__(
+        self, base_url: str, secrets: Mapping[str, str], *, trust: ssl.SSLContext | None = None
+    ) -> Observer: ...
 
 
 class PremisesFactory(Protocol):
