@@ -87,6 +87,11 @@ class Outside:
 
     url: str
     target: Path
+    server: subprocess.Popen[str]
+
+    def stop(self) -> None:
+        self.server.send_signal(signal.SIGINT)
+        self.server.wait(timeout=10)
 
     def appointments(self) -> list[Mapping[str, Any]]:
         """What stands there, by the sandbox's own journal."""
@@ -110,10 +115,11 @@ def outside(tmp_path: Path) -> Iterator[Outside]:
         url = json.loads(server.stdout.readline())["url"].rstrip("/")
         target = tmp_path / "conformance.toml"
         target.write_text(TARGET.format(url=f"{url}/"))
-        yield Outside(url, target)
+        yield Outside(url, target, server)
     finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(timeout=10)
+        if server.poll() is None:
+            server.send_signal(signal.SIGINT)
+            server.wait(timeout=10)
         server.stdout.close()
 
 

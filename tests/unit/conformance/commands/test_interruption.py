@@ -117,3 +117,19 @@ def test_a_directory_in_use_is_left_alone(started, conformance, outside, until, 
     assert ended.exit_code == 2 and "in use" in ended.message
     run.send_signal(signal.SIGINT)
     run.communicate(timeout=30)
+
+
+def test_a_server_that_stops_half_way_makes_the_run_incomplete_and_the_residue_uncertain(
+    started, outside, until, tmp_path
+):
+    run = started("run", "sandbox", "--target", outside.target, "--report", tmp_path / "report", "--json", *CHOSEN)
+    until(lambda: outside.writes() >= 4 and len(standing(outside)) > 0)
+    outside.stop()
+    out, err = run.communicate(timeout=40)
+    assert run.returncode in (2, 3), err
+    results = json.loads(out)
+    assert results["verdict"] == "incomplete" and "canary-token" not in out + err
+    judged = {each["requirement"]: each["judgement"] for each in results["results"]}
+    assert judged["cancel.applied"] in ("could-not-run", "harness-error")
+    (residue,) = results["residue"]
+    assert not residue["verified"] and residue["remaining"] >= 1
