@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,7 @@ class Yard:
         leave_out: str = "",
     ) -> AdapterHarness:
         credential = CredentialUse(scheme=Scheme.BEARER, name="vendor")
-        limits = Limits(request_seconds=1, commit_seconds=1)
+        limits = Limits(request_seconds=1, commit_seconds=2)
         connection = make_connection(self.server.url, credential=credential, limits=limits, adapter="sandbox")
         vendor = {name: known for name, known in (VENDOR | {"patient": patient}).items() if name != leave_out}
         start = START + timedelta(hours=hours)
@@ -72,8 +72,8 @@ class Yard:
     ) -> AdapterHarness:
         return earlier.following(operation, START + timedelta(hours=hours), adapter=adapter)
 
-    def arm(self, fault: Fault, action: Action, *, times: int = 1, status: int = 503) -> None:
-        self.server.faults.arm(Switch(fault=fault, action=action, times=times, status=status))
+    def arm(self, fault: Fault, action: Action, *, milliseconds: int = 0) -> None:
+        self.server.faults.arm(Switch(fault=fault, action=action, status=503, milliseconds=milliseconds))
 
     @property
     def booked(self) -> list[Appointment]:
@@ -83,10 +83,6 @@ class Yard:
     def writes(self) -> int:
         """Mutating requests that arrived."""
         return len(self.engine.requests())
-
-    @property
-    def starts(self) -> list[datetime]:
-        return [each.booking.start for each in self.booked]
 
 
 @pytest.fixture
