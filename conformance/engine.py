@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final, Protocol, cast
 
 from conformance import safety
+from conformance.attempt import CouldNotRunError
 from conformance.checks import CHECKS
 from conformance.conduct import CONDUCT, overheard
 from conformance.conduct import judge as judge_conduct
@@ -43,9 +44,9 @@ from conformance.results import (
     TargetIdentity,
     Verdict,
 )
-from conformance.stage import NoObserverError, NoSlotError, Stage, open_stage
+from conformance.stage import BlindObserverError, NoObserverError, NoSlotError, Stage, open_stage
 from conformance.target import Target
-from conformance.trial import CheckFailed, CouldNotRunError, Trial
+from conformance.trial import CheckFailed, Trial
 from conformance.verdict import at_most_once, derive
 from gateway import conformity
 from gateway.clock import Clock, SystemClock
@@ -251,10 +252,12 @@ class Run:
             return Judgement.COULD_NOT_RUN, "contention: every slot of the pool is taken by somebody else"
         except NoObserverError:
             return Judgement.COULD_NOT_RUN, "awaits a person's count: the target names no observer"
+        except BlindObserverError as blind:
+            return Judgement.COULD_NOT_RUN, f"the observer could not look: it raised {blind}"
         except TimeoutError:
             return Judgement.COULD_NOT_RUN, f"did not end within {CHECK_SECONDS:.0f} seconds"
-        except Exception as error:  # noqa: BLE001 - the suite's own fault, or an observer's; its text could hold data
-            return Judgement.HARNESS_ERROR, f"the suite or the observer raised {type(error).__name__}"
+        except Exception as error:  # noqa: BLE001 - the suite's own fault; its text could hold data
+            return Judgement.HARNESS_ERROR, f"the suite raised {type(error).__name__}"
         return Judgement.PASSED, None
 
     def _settled(self, requirement: Requirement, stage: Stage, judgement: Judgement, reason: str | None) -> Result:

@@ -7,10 +7,11 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
+from conformance.attempt import CouldNotRunError
 from conformance.checks.check import Check
 from conformance.faults import Point, Which
 from conformance.registry import NAME
-from conformance.trial import CouldNotRunError, Trial
+from conformance.trial import Trial
 from gateway.contracts.adapter import Descriptor, version_digest
 from gateway.contracts.proposal import Operation, Target
 from gateway.contracts.references import AppointmentId

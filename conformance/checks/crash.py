@@ -22,12 +22,13 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Final
 
+from conformance.attempt import CouldNotRunError
 from conformance.checks.check import Check
 from conformance.faults import Fault, Point
 from conformance.rehearsal import Patient, Rehearsal
 from conformance.results import AttemptRecord
 from conformance.stage import Stage
-from conformance.trial import CheckFailed, CouldNotRunError, Trial
+from conformance.trial import CheckFailed, Trial
 from gateway.contracts.adapter import Adapter, Basis
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Operation, Proposal

@@ -8,10 +8,11 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
+from conformance.attempt import Attempt, CouldNotRunError
 from conformance.checks.check import Check
 from conformance.faults import Point
 from conformance.registry import NAME
-from conformance.trial import Attempt, CheckFailed, CouldNotRunError, Trial
+from conformance.trial import CheckFailed, Trial
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import Effect

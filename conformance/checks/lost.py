@@ -8,10 +8,11 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
+from conformance.attempt import Attempt
 from conformance.checks.check import Check
 from conformance.faults import Point
 from conformance.registry import LOST, NAME
-from conformance.trial import Attempt, Trial
+from conformance.trial import Trial
 from gateway.contracts.adapter import Basis, Claim
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import Effect, ObservationFinding

@@ -7,9 +7,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
+from conformance.attempt import CouldNotRunError
 from conformance.checks.check import Check
 from conformance.faults import Point, Which
-from conformance.trial import CouldNotRunError, Trial
+from conformance.trial import Trial
 from gateway.contracts.adapter import version_digest
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation, Target
