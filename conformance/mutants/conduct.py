@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
@@ -96,11 +97,12 @@ class CommitsInObserve(Wrapper):
         return seen
 
 
-class _Telling(Wrapper):
+class _Telling(Wrapper, ABC):
     """Repeats what the system said, where the subclass says."""
 
+    @abstractmethod
     def _tell(self, text: str) -> None:
-        raise NotImplementedError
+        """Repeat it."""
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         async def overheard(request: httpx.Request, send: Send) -> httpx.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Final
 
@@ -130,11 +131,12 @@ class PollsUntilReady(BrokenSandbox):
         return await super().readiness(request, read)
 
 
-class _OtherVersions(BrokenSandbox):
+class _OtherVersions(BrokenSandbox, ABC):
     """Finds the target ready at versions that were not approved."""
 
+    @abstractmethod
     def ready_all_the_same(self, target: mapping.Appointment, request: Request) -> bool:
-        raise NotImplementedError
+        """Whether it is content with this target."""
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
         asked = await super().readiness(request, read)

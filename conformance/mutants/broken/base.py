@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import ClassVar
 
@@ -19,11 +20,12 @@ class BrokenSandbox(SandboxAdapter):
     flaw: ClassVar[str]
 
 
-class Misaddressed(BrokenSandbox):
+class Misaddressed(BrokenSandbox, ABC):
     """Carries out something else than was approved, and does so consistently: only an observer can tell."""
 
+    @abstractmethod
     def mistake(self, request: Request) -> Request:
-        raise NotImplementedError
+        """What is carried out instead."""
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
         return await super().readiness(self.mistake(request), read)
@@ -35,21 +37,23 @@ class Misaddressed(BrokenSandbox):
         return await super().observe(replace(query, request=self.mistake(query.request)), read)
 
 
-class Missending(BrokenSandbox):
+class Missending(BrokenSandbox, ABC):
     """Sends the commit otherwise than it should."""
 
+    @abstractmethod
     async def dispatch(self, request: httpx.Request, send: Send) -> httpx.Response:
-        raise NotImplementedError
+        """The exchange as it is carried out instead."""
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         return await super().commit(authorized, tapped(write, self.dispatch))
 
 
-class Misreading(BrokenSandbox):
+class Misreading(BrokenSandbox, ABC):
     """Understands the commit's reply otherwise than it should."""
 
+    @abstractmethod
     def meaning(self, reply: httpx.Response, honest: Receipt) -> Receipt:
-        raise NotImplementedError
+        """What the adapter makes of the reply; `honest` is what it means."""
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         replies: list[httpx.Response] = []
