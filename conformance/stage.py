@@ -40,6 +40,10 @@ class NoObserverError(Exception):
     """Effects are counted by a person; the check awaits that count."""
 
 
+class BlindObserverError(Exception):
+    """The observer could not look; carries the type of what it raised, never its text."""
+
+
 class NoSlotError(Exception):
     """Every slot of the pool is taken by somebody else."""
 
@@ -91,9 +95,9 @@ class Stage:
 
     async def standing(self, slot: datetime) -> Sequence[Seen]:
         """Appointments in the slot that were not there before the run; cancelled ones aside."""
-        if self.observer is None or self.cleaner is None:
+        if self.cleaner is None:
             raise NoObserverError
-        seen = await self.observer.appointments(slot, slot + timedelta(minutes=self.pool.minutes))
+        seen = await self._seen(slot)
         return [each for each in seen if not each.cancelled and each.start == slot and self.cleaner.is_new(each)]
 
     async def pace(self) -> None:
@@ -130,9 +134,15 @@ class Stage:
         return self.cleaner.residue.model_copy(update=budget)
 
     async def _occupied(self, slot: datetime) -> bool:
-        assert self.observer is not None
-        seen = await self.observer.appointments(slot, slot + timedelta(minutes=self.pool.minutes))
-        return any(not each.cancelled for each in seen)
+        return any(not each.cancelled for each in await self._seen(slot))
+
+    async def _seen(self, slot: datetime) -> Sequence[Seen]:
+        if self.observer is None:
+            raise NoObserverError
+        try:
+            return await self.observer.appointments(slot, slot + timedelta(minutes=self.pool.minutes))
+        except Exception as error:  # noqa: BLE001 - an author's observer, whose text could hold anything
+            raise BlindObserverError(type(error).__name__) from None
 
 
 @asynccontextmanager

@@ -89,14 +89,14 @@ def blind(base_url: str, secrets: Mapping[str, str]) -> Blind:
     return Blind(base_url)
 
 
-async def test_an_observer_that_fails_blames_the_harness_and_never_the_adapter(
+async def test_an_observer_that_cannot_look_is_an_obstacle_and_repeats_nothing(
     site: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("adapters.sandbox.testing.observer", blind)
     results = await site.run("ready.proven", "book.applied")
 
-    assert {entry.judgement for entry in results.results} == {Judgement.HARNESS_ERROR}
-    assert exit_code(results) is Exit.HARNESS_ERROR
+    assert {entry.judgement for entry in results.results} == {Judgement.COULD_NOT_RUN}
+    assert exit_code(results) is Exit.INCOMPLETE
     assert "token" not in results.model_dump_json()
 
 
@@ -109,6 +109,20 @@ class Crowded(ControlObserver):
 
 def crowded(base_url: str, secrets: Mapping[str, str]) -> Crowded:
     return Crowded(base_url)
+
+
+async def test_a_check_that_breaks_blames_the_suite_and_never_the_adapter(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(trial: Any) -> None:
+        raise LookupError("full-token-of-the-test")
+
+    monkeypatch.setattr("conformance.engine.CHECKS", {"ready.proven": broken})
+    results = await site.run("ready.proven")
+
+    assert {entry.judgement for entry in results.results} == {Judgement.HARNESS_ERROR}
+    assert exit_code(results) is Exit.HARNESS_ERROR
+    assert "token" not in results.model_dump_json()
 
 
 async def test_a_pool_taken_by_strangers_is_contention(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
