@@ -6,7 +6,7 @@ patient's identifier, or a piece of a reply, in anything that the adapter logged
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -36,7 +36,8 @@ def overheard(trial: Trial, overhearing: Overhearing, exchanges: Iterable[Exchan
     yield from (f"own-{door}" for door in overhearing.doors)
     raised = [text for attempt in trial.attempts for call in attempt.witness.calls for text in call.texts]
     texts = [*overhearing.texts, *raised]
-    if any(_leaks(text, trial.stage.confidential, exchanges) for text in texts):
+    pieces = frozenset(_pieces(exchanges))
+    if any(_leaks(text, trial.stage.confidential, pieces) for text in texts):
         yield "leak"
 
 
@@ -52,18 +53,17 @@ def judge(requirement: str, results: Iterable[Result]) -> tuple[Judgement, str |
     return Judgement.PASSED, None
 
 
-def _leaks(text: str, confidential: Iterable[str], exchanges: Iterable[Exchange]) -> bool:
+def _leaks(text: str, confidential: Iterable[str], pieces: Collection[str]) -> bool:
     if any(secret in text for secret in confidential):
         return True
-    bodies = [exchange.reply_body.decode("utf-8", "replace") for exchange in exchanges]
-    return any(_shares_a_piece(text, body) for body in bodies)
+    ends = range(_PIECE_CHARACTERS, len(text) + 1) if pieces else ()
+    return any(text[end - _PIECE_CHARACTERS : end] in pieces for end in ends)
 
 
-def _shares_a_piece(text: str, body: str) -> bool:
-    """Whether a piece of the reply stands in the text. Pieces overlap by half, so that any run of one and a half
-    pieces is found; a shorter one says nothing that words of the adapter's own could not say."""
-    if len(body) < _PIECE_CHARACTERS:
-        return False
-    step = _PIECE_CHARACTERS // 2
-    starts = range(0, len(body) - _PIECE_CHARACTERS + 1, step)
-    return any(body[start : start + _PIECE_CHARACTERS] in text for start in starts)
+def _pieces(exchanges: Iterable[Exchange]) -> Iterator[str]:
+    """The replies, cut up. Pieces overlap by half, so that any run of one and a half pieces is found in a text; a
+    shorter one says nothing that words of the adapter's own could not say."""
+    for exchange in exchanges:
+        body = exchange.reply_body.decode("utf-8", "replace")
+        for start in range(0, len(body) - _PIECE_CHARACTERS + 1, _PIECE_CHARACTERS // 2):
+            yield body[start : start + _PIECE_CHARACTERS]

@@ -19,8 +19,10 @@ from typing import Any, Final, TextIO
 
 _HOST: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("conformance_host", default=False)
 _PROCESSES: Final = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn"})
-_MAX_TEXTS: Final = 10_000
-_MAX_TEXT_CHARACTERS: Final = 4000
+_CONNECTIONS: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+"""The latter two reach an address without a connection before (UDP, TCP fast open)."""
+_MAX_CHARACTERS: Final = 16 * 1024 * 1024
+_MAX_DOORS: Final = 1000
 
 
 @contextmanager
@@ -42,35 +44,56 @@ def as_guest() -> Iterator[None]:
         _HOST.reset(mark)
 
 
-class Overhearing(logging.Handler):
+class Overhearing:
     """Listens from `listen()` on. `texts` is what a guest logged or printed, `doors` the kinds of things it
-    opened by itself."""
+    opened by itself. `deaf`: it said more than can be kept, so that nobody knows what else it said."""
 
     def __init__(self) -> None:
-        super().__init__(logging.NOTSET)
         self.texts: list[str] = []
         self.doors: list[str] = []
+        self.deaf = False
+        self._room = _MAX_CHARACTERS
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        root, streams = logging.getLogger(), (sys.stdout, sys.stderr)
+        """Records are heard as they are made: a logger with handlers of its own passes nothing on to the root's."""
+        root, make = logging.getLogger(), logging.getLogRecordFactory()
         level = root.level
-        root.addHandler(self)
+
+        def heard(*content: Any, **named: Any) -> logging.LogRecord:
+            record = make(*content, **named)
+            self.emit(record)
+            return record
+
+        logging.setLogRecordFactory(heard)
         root.setLevel(logging.NOTSET)
-        sys.stdout, sys.stderr = (_Tee(stream, self) for stream in streams)
         _listeners().append(self)
+        try:
+            with self._between():
+                yield
+        finally:
+            _listeners().remove(self)
+            root.setLevel(level)
+            logging.setLogRecordFactory(make)
+
+    @contextmanager
+    def _between(self) -> Iterator[None]:
+        """Stand between guests and the standard streams, by all their names."""
+        streams = {name: getattr(sys, name) for name in ("stdout", "stderr", "__stdout__", "__stderr__")}
+        for name, stream in streams.items():
+            if stream is not None:
+                setattr(sys, name, _Tee(stream, self))
         try:
             yield
         finally:
-            _listeners().remove(self)
-            sys.stdout, sys.stderr = streams
-            root.setLevel(level)
-            root.removeHandler(self)
+            for name, stream in streams.items():
+                setattr(sys, name, stream)
 
     def forget(self) -> None:
         """Begin a new check."""
         self.texts.clear()
         self.doors.clear()
+        self.deaf, self._room = False, _MAX_CHARACTERS
 
     def emit(self, record: logging.LogRecord) -> None:
         """A record whose text cannot be made is overheard by its template and arguments."""
@@ -83,14 +106,17 @@ class Overhearing(logging.Handler):
         self.hear(text)
 
     def hear(self, text: str) -> None:
-        if len(self.texts) < _MAX_TEXTS:
-            self.texts.append(text[:_MAX_TEXT_CHARACTERS])
+        """Whole, since what matters may stand at its end; an empty text takes room too."""
+        self._room -= len(text) + 1
+        if self._room < 0:
+            self.deaf = True
+        else:
+            self.texts.append(text)
 
     def notice(self, event: str) -> None:
         """One audit event, in whatever thread it happened."""
-        if _HOST.get():
-            return
-        self.doors.append("process" if event in _PROCESSES else "connection")
+        if not _HOST.get() and len(self.doors) < _MAX_DOORS:
+            self.doors.append("process" if event in _PROCESSES else "connection")
 
 
 class _Tee(io.TextIOBase):
@@ -126,7 +152,7 @@ def _listeners() -> list[Overhearing]:
     listeners: list[Overhearing] = []
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if listeners and (event == "socket.connect" or event in _PROCESSES):
+        if listeners and (event in _PROCESSES or (event in _CONNECTIONS and arguments[1] is not None)):
             for listener in listeners:
                 listener.notice(event)
 

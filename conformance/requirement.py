@@ -110,5 +110,14 @@ class Requirement:
 
     def missing(self, claims: Descriptor, *, credential: bool) -> tuple[Need, ...]:
         """The needs that are not declared; any makes the requirement not applicable. `credential`: whether the
-        connection has one at all."""
+        connection has one at all. A booking that is only missing to build a declared change upon excuses nothing."""
+        if self.is_groundless(claims):
+            return ()
         return tuple(need for need in self.needs if not _DECLARED[need](claims, credential))
+
+    def is_groundless(self, claims: Descriptor) -> bool:
+        """Whether it is about changes that are declared, all of them, by an adapter that declares no booking to make
+        them to. Such a change can never be tried, and what cannot be tried must not be excused."""
+        changes = [need for need in self.needs if need in (Need.RESCHEDULE, Need.CANCEL)]
+        declared = all(_DECLARED[need](claims, False) for need in changes)
+        return bool(changes) and declared and Need.BOOK in self.needs and Operation.BOOK not in claims.operations

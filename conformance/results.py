@@ -20,6 +20,8 @@ from gateway.contracts.proposal import Operation
 from gateway.contracts.words import Effect, ObservationFinding
 
 RESULTS_FILE = "results.json"
+MAX_EXCHANGES = 200
+"""Of one check; the last ones tell why it failed."""
 RESULTS_DOMAIN = "conformance-results/v1"
 
 RequirementId = Annotated[str, StringConstraints(pattern=r"^[a-z]+(?:[.-][a-z]+)+$", max_length=80)]
@@ -122,7 +124,7 @@ class Result(Model):
     reason: Sentence | None = None
     attempts: Annotated[tuple[AttemptRecord, ...], Field(max_length=200)] = ()
     receipts: Annotated[tuple[ReceiptRecord, ...], Field(max_length=50)] = ()
-    exchanges: Annotated[tuple[ExchangeRecord, ...], Field(max_length=200)] = ()
+    exchanges: Annotated[tuple[ExchangeRecord, ...], Field(max_length=MAX_EXCHANGES)] = ()
     injected: bool = False
     effects: int | None = None
     expected_effects: int | None = None

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
-from typing import TypedDict, TypeVar, Unpack
+from typing import Final, TypedDict, TypeVar, Unpack
 
 import httpx
 
@@ -32,6 +32,8 @@ from gateway.contracts.proposal import Operation
 from gateway.contracts.references import AppointmentId
 
 Answer = TypeVar("Answer")
+
+_MAX_EXCEPTIONS: Final = 100
 
 
 class Phase(StrEnum):
@@ -54,14 +56,21 @@ class Call:
 
     @property
     def texts(self) -> Iterator[str]:
-        """Everything that the exception shows to whoever prints it, or what it came from."""
-        error: BaseException | None = self.raised
-        for _ in range(10):
-            if error is None:
+        """Everything that the exception shows to whoever prints it: its own text, those of the members of a group,
+        and of what it came from. A text that cannot be made shows nothing to anybody."""
+        waiting = [] if self.raised is None else [self.raised]
+        for _ in range(_MAX_EXCEPTIONS):
+            if not waiting:
                 return
-            yield str(error)
-            yield from getattr(error, "__notes__", ())
-            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+            error = waiting.pop(0)
+            try:
+                shown = [str(error), *map(str, getattr(error, "__notes__", ()))]
+            except (Exception, SystemExit):  # noqa: BLE001 - a guest's own code; whoever prints it gets no text either
+                shown = []
+            yield from shown
+            came_from = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+            members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+            waiting += [*([] if came_from is None else [came_from]), *members]
 
 
 class Otherwise(TypedDict, total=False):
@@ -103,7 +112,8 @@ class Witness:
         self._claims = {name: value for name, value in otherwise.items() if name != "key"}
 
     def describe(self, connection: Connection) -> Descriptor:
-        claimed = self._adapter.describe(connection)
+        with as_guest():
+            claimed = self._adapter.describe(connection)
         return claimed.model_copy(update=self._claims) if self._claims else claimed
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:

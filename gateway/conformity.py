@@ -32,7 +32,7 @@ from gateway.config import Configuration
 from gateway.contracts.adapter import CONTRACT_VERSION, Adapter, Descriptor
 from gateway.contracts.base import Slug
 from gateway.contracts.canonical import digest
-from gateway.contracts.connection import Connection
+from gateway.contracts.connection import Connection, Scheme
 from gateway.contracts.failures import Refusal
 from gateway.contracts.references import ConnectionId
 from gateway.contracts.words import Environment
@@ -198,6 +198,8 @@ def _amiss(
         return f"its statement is of contract version {facts.contract_version}, not {CONTRACT_VERSION}"
     if facts.dialect != connection.dialect:
         return f"its statement is of dialect {facts.dialect}, not {connection.dialect}"
+    if connection.credential.scheme is not Scheme.NONE and not facts.credential:
+        return "it was tried without a credential, so nobody knows what it does when one is rejected"
     if facts.capabilities != claimed:
         return "it claims other capabilities here than were tried"
     if facts.issued_at > now:
