@@ -48,7 +48,7 @@ breaks: $(VENV)/dev.stamp ## replay the recorded one-line breaks; each must be n
 	$(BIN)/python -m conformance.catalogue.breaks $(BREAKS)
 
 docs: $(VENV)/dev.stamp ## make the reference pages again from the code: failures, audit events, conformance
-	$(BIN)/python -m conformance.reference
+	$(BIN)/python -m conformance.documents.reference
 
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
 	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from conformance.registry import NAME
 from conformance.results import AttemptRecord
-from conformance.stage import Stage
+from conformance.target.stage import Stage
 from conformance.witness import Witness
 from gateway.boundary import CommitResult, Look
 from gateway.contracts.adapter import Commitment

@@ -15,23 +15,22 @@ import secrets
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from conformance import safety
 from conformance.attempt import CouldNotRunError
 from conformance.checks import CHECKS
 from conformance.conduct import CONDUCT, overheard
 from conformance.conduct import judge as judge_conduct
-from conformance.ledger import Ledger
 from conformance.overhearing import Overhearing, as_host
 from conformance.redaction import masked
 from conformance.registry import REQUIREMENTS
 from conformance.requirement import CONTRACT_VERSION, Requirement, Tier
 from conformance.results import (
+    MAX_EXCHANGES,
     AdapterIdentity,
     Difference,
     Judgement,
@@ -44,8 +43,10 @@ from conformance.results import (
     TargetIdentity,
     Verdict,
 )
-from conformance.stage import BlindObserverError, NoObserverError, NoSlotError, Stage, open_stage
-from conformance.target import Target
+from conformance.target import safety
+from conformance.target.file import Target, TargetError
+from conformance.target.ledger import Ledger
+from conformance.target.stage import BlindObserverError, NoObserverError, NoSlotError, Stage, open_stage
 from conformance.trial import CheckFailed, Trial
 from conformance.verdict import at_most_once, derive
 from gateway import conformity
@@ -54,9 +55,9 @@ from gateway.contracts.adapter import Adapter
 from gateway.contracts.canonical import digest
 from gateway.contracts.connection import Scheme
 from gateway.testing import Observer, Premises
-from gateway.testing.premises import PremisesFactory
 
 CHECK_SECONDS: Final = 300.0
+GROUNDLESS: Final = "the adapter declares no booking, so there is nothing to make this change to"
 SALT_DOMAIN: Final = "conformance-salt/v1"
 TARGET_DOMAIN: Final = "conformance-target/v1"
 
@@ -121,6 +122,8 @@ class Run:
             result = self._settled(requirement, stage, Judgement.NOT_APPLICABLE, f"not declared: {', '.join(missing)}")
         elif requirement_id in CONDUCT:
             result = self._settled(requirement, stage, *judge_conduct(requirement_id, self.results.values()))
+        elif requirement.is_groundless(self.main.descriptor):
+            result = self._settled(requirement, stage, Judgement.COULD_NOT_RUN, GROUNDLESS)
         elif obstacle is not None:
             result = self._settled(requirement, stage, Judgement.COULD_NOT_RUN, obstacle)
         else:
@@ -200,8 +203,10 @@ class Run:
             judgement, reason = await self._judged(trial)
         exchanges = stage.proxy.since(before)
         misconduct = tuple(sorted(set(overheard(trial, self.overhearing, exchanges))))
-        if stage.proxy.refused:
+        if stage.proxy.refused and (judgement is not Judgement.FAILED or stage.proxy.refused[-1].number > before):
             judgement, reason = Judgement.COULD_NOT_RUN, "the write budget is used up"
+        if self.overhearing.deaf and judgement is Judgement.PASSED:
+            judgement, reason = Judgement.COULD_NOT_RUN, "the adapter logs or prints more than can be listened to"
         if (
             misconduct
             and judgement is Judgement.PASSED
@@ -227,7 +232,7 @@ class Run:
                 )
                 for receipt in trial.receipts
             ),
-            exchanges=tuple(masked(exchange, started, stage.confidential) for exchange in exchanges)
+            exchanges=tuple(masked(exchange, started, stage.confidential) for exchange in exchanges[-MAX_EXCHANGES:])
             if judgement is Judgement.FAILED
             else (),
             injected=trial.injected,
@@ -375,20 +380,35 @@ async def _main(stack: AsyncExitStack, target: Target, directory: Path) -> Premi
     assert base_url is not None, "the target's own contract"
     trust = _trust(target, directory)
     trusting = {} if trust is None else {"trust": trust}  # an observer that needs no such trust need not know of it
-    made = None if target.observer is None else safety.load_object(target.observer)(base_url, given, **trusting)
+    made = None if target.observer is None else _called(target.observer, base_url, given, **trusting)
     return Premises(base_url=base_url, label=target.label, observer=cast(Observer | None, made), secrets=given)
 
 
 async def _launched(stack: AsyncExitStack, spec: str) -> Premises:
-    factory = cast(PremisesFactory, safety.load_object(spec))
-    premises = await stack.enter_async_context(factory())
+    started = cast(AbstractAsyncContextManager[Premises], _called(spec))
+    try:
+        premises = await stack.enter_async_context(started)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as below
+        raise TargetError(f"{spec} raised {type(error).__name__} when it was to start the system") from None
     safety.admit_launched(premises.base_url)
     return premises
 
 
+def _called(spec: str, *given: object, **named: object) -> object:
+    """What the author's factory makes. It knows the secrets, and its text could hold them."""
+    factory = safety.load_object(spec)
+    try:
+        return factory(*given, **named)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, its type is all that may be told
+        raise TargetError(f"{spec} raised {type(error).__name__} when it was called") from None
+
+
 def _trust(target: Target, directory: Path) -> ssl.SSLContext | None:
     trust = target.connection.trust
-    return None if trust is None else ssl.create_default_context(cafile=str(directory / trust))
+    try:
+        return None if trust is None else ssl.create_default_context(cafile=str(directory / trust))
+    except (OSError, ValueError):
+        raise TargetError("connection.trust: no PEM file of authorities beside the target file") from None
 
 
 def _version() -> str:

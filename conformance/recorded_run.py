@@ -1,7 +1,7 @@
 """One run in a report directory: planned, admitted, written down as it goes on, reported, and cleaned up after.
 
 Owns: the order in which that happens. The report directory is looked at first, then target file and adapter, then
-the plan; only then is anything started. Refuses, as `TargetError`: whatever `conformance.safety` refuses, and an
+the plan; only then is anything started. Refuses, as `TargetError`: whatever `conformance.target.safety` refuses, and an
 adapter or requirement that is not there.
 Invariants: SIGINT and SIGTERM end the check that is under way, clean up, and leave a report that says interrupted;
 further signals cannot break the clean-up off. Every result is durable before the next check begins.
@@ -18,18 +18,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self, cast
 
-from conformance import safety
 from conformance.conduct import CONDUCT
 from conformance.engine import Options, Run, Watcher, fingerprint, open_run
-from conformance.ledger import LEDGER_FILE, Cleaner, Ledger
-from conformance.plan import Plan, plan
 from conformance.recorder import RUN_FILE, Header, Recorder
 from conformance.registry import REQUIREMENTS
 from conformance.reports import write_reports
 from conformance.results import MutantScore, Peer, Profile, Residue, Results
-from conformance.stage import LIMITED, claims
 from conformance.statement import suite_digest
-from conformance.target import Target, TargetConnection, TargetError
+from conformance.target import safety
+from conformance.target.file import Target, TargetConnection, TargetError
+from conformance.target.ledger import LEDGER_FILE, Cleaner, Ledger
+from conformance.target.plan import Plan, plan
+from conformance.target.stage import LIMITED, claims
 from gateway.clock import Clock, SystemClock
 from gateway.conformity import identify
 from gateway.contracts.adapter import Adapter

@@ -15,9 +15,9 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from conformance.lines import Lines
 from conformance.results import Judgement, Profile, Result
-from conformance.target import TargetError
+from conformance.target.file import TargetError
+from conformance.target.lines import Lines
 from gateway.contracts.base import Instant, Model
 from gateway.contracts.canonical import Digest
 from gateway.errors import DocumentError

@@ -22,7 +22,7 @@ from conformance.faults import Fault, Point, Which
 from conformance.faults import Receipt as FaultReceipt
 from conformance.requirement import Requirement
 from conformance.results import AttemptRecord
-from conformance.stage import Stage
+from conformance.target.stage import Stage
 from conformance.witness import Otherwise, Phase, Witness
 from gateway.boundary import Look
 from gateway.boundary.engagement import IdentifierMissingError, Identifiers

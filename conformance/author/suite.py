@@ -20,14 +20,15 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 import pytest
 
-from conformance import engine, safety
-from conformance.ledger import LEDGER_FILE, Ledger
+from conformance import engine
 from conformance.recorded_run import RecordedRun, stopping
 from conformance.recorder import RUN_FILE, Recorder
 from conformance.registry import REQUIREMENTS
 from conformance.reports import outline, write_reports
 from conformance.requirement import Requirement
 from conformance.results import Judgement, Result, Results, Verdict
+from conformance.target import safety
+from conformance.target.ledger import LEDGER_FILE, Ledger
 from conformance.verdict import Exit, derive, exit_code
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError

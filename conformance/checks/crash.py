@@ -27,7 +27,7 @@ from conformance.checks.check import Check
 from conformance.faults import Fault, Point
 from conformance.rehearsal import Patient, Rehearsal
 from conformance.results import AttemptRecord
-from conformance.stage import Stage
+from conformance.target.stage import Stage
 from conformance.trial import CheckFailed, Trial
 from gateway.contracts.adapter import Adapter, Basis
 from gateway.contracts.outcome import Outcome

@@ -15,8 +15,8 @@ from gateway.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from conformance.plan import Plan
     from conformance.results import MutantScore, Residue
+    from conformance.target.plan import Plan
 
 TargetFile = Annotated[Path, typer.Option("--target", metavar="FILE", help="Which system, as whom, how much (TOML).")]
 
@@ -65,10 +65,10 @@ def run(
     with answering(as_json) as answer:
         import asyncio
 
-        from conformance import safety
         from conformance.recorded_run import RecordedRun
         from conformance.reports import console as terminal
         from conformance.results import Profile as Known
+        from conformance.target import safety
         from conformance.verdict import Exit, exit_code, only_known, stale
 
         if not plan:

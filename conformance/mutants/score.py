@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from conformance.engine import Run, open_run
-from conformance.ledger import Ledger
 from conformance.mutants.catalogue import WRAPPERS
 from conformance.mutants.wrapper import Wrapper
 from conformance.results import Judgement, MutantScore, Peer
-from conformance.target import Target
+from conformance.target.file import Target
+from conformance.target.ledger import Ledger
 from gateway.contracts.adapter import Adapter, Descriptor
 
 _GREEN: Final = (Judgement.PASSED, Judgement.NOT_APPLICABLE)

@@ -26,8 +26,8 @@ from conformance.mutants.catalogue import MUTANTS, Mutant
 from conformance.mutants.matrix import Matrix, load
 from conformance.registry import REQUIREMENTS
 from conformance.results import Judgement, Results, Verdict
-from conformance.safety import load as load_target
-from conformance.target import Target
+from conformance.target.file import Target
+from conformance.target.safety import load as load_target
 from gateway.contracts.connection import Limits
 from gateway.errors import UsageError
 

@@ -20,7 +20,7 @@ import pytest
 import typer
 
 from adapters.sandbox.server import SandboxServer
-from conformance import reference
+from conformance.documents import reference
 from conformance.rehearsal import Rehearsal
 from gateway.audit import verify_file
 from gateway.cli.app import GROUP, build
@@ -36,7 +36,7 @@ from gateway.journal._sqlite import SqliteJournal
 from gateway.surfaces.local import LocalPractice
 from gateway.testing import make_connection
 
-ROOT = Path(reference.__file__).resolve().parent.parent
+ROOT = reference.ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*) ?(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TOKEN = "a-token"
@@ -83,7 +83,7 @@ def prose(page: Path) -> str:
 
 @pytest.mark.parametrize("name", sorted(reference.PAGES))
 def test_a_reference_page_is_what_the_code_says(name: str) -> None:
-    told = f"{name} is not current: run `python -m conformance.reference`"
+    told = f"{name} is not current: run `python -m conformance.documents.reference`"
     assert (ROOT / name).read_text(encoding="utf-8") == reference.PAGES[name](), told
 
 

@@ -13,7 +13,7 @@ from adapters.caldav import testing
 from adapters.caldav.adapter import CaldavAdapter
 from adapters.caldav.testing import RadicaleServer
 from conformance.registry import REQUIREMENTS
-from conformance.safety import load, load_object
+from conformance.target.safety import load, load_object
 from gateway.contracts.connection import Limits, Scheme
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation

@@ -14,7 +14,7 @@ from adapters.sandbox import testing
 from adapters.sandbox.adapter import SandboxAdapter
 from adapters.sandbox.server import SandboxServer
 from conformance.registry import REQUIREMENTS
-from conformance.safety import load, load_object
+from conformance.target.safety import load, load_object
 from gateway.contracts.connection import Connection, Limits
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation

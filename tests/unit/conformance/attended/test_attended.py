@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from conformance import attended
-from conformance.attended import AttendedObserver
-from conformance.ledger import Cleaner, Ledger
 from conformance.results import Peer
-from conformance.target import Pool, TargetError
+from conformance.target import attended
+from conformance.target.attended import AttendedObserver
+from conformance.target.file import Pool, TargetError
+from conformance.target.ledger import Cleaner, Ledger
 
 SLOT = datetime(2031, 5, 5, 8, 0, tzinfo=UTC)
 HALF = timedelta(minutes=30)

@@ -16,10 +16,10 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from conformance import safety
 from conformance.author import scaffold
 from conformance.results import Profile
-from conformance.target import TargetError
+from conformance.target import safety
+from conformance.target.file import TargetError
 from gateway.cli.app import GROUP, build
 from gateway.contracts.adapter import Adapter, Basis, Claim, Exclusivity, Idempotency
 from gateway.contracts.failures import Code

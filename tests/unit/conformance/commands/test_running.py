@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conformance.recorded_run import RecordedRun, find_adapter, stopping
-from conformance.target import TargetConnection, TargetError
+from conformance.target.file import TargetConnection, TargetError
 
 SANDBOX = Path(__file__).parents[4] / "adapters" / "sandbox" / "conformance.toml"
 

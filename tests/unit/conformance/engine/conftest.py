@@ -14,7 +14,7 @@ from adapters.sandbox.adapter import SandboxAdapter
 from adapters.sandbox.server import SandboxServer
 from conformance.engine import Options, run
 from conformance.results import Results
-from conformance.target import Target
+from conformance.target.file import Target
 from gateway.contracts.adapter import Adapter
 from gateway.testing.engine import Engine
 

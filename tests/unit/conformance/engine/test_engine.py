@@ -17,7 +17,7 @@ from conformance.conduct import CONDUCT
 from conformance.engine import Options, open_run
 from conformance.registry import REQUIREMENTS
 from conformance.results import Evidence, Judgement, Peer, Profile, Results, Verdict
-from conformance.target import TargetError
+from conformance.target.file import TargetError
 from conformance.verdict import Exit, derive, exit_code
 from gateway.contracts.adapter import Descriptor
 from gateway.contracts.connection import Connection

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from conformance.ledger import Cleaner, Ledger
 from conformance.results import Peer
-from conformance.target import Pool
+from conformance.target.file import Pool
+from conformance.target.ledger import Cleaner, Ledger
 from gateway.testing.premises import Seen
 
 FIRST = datetime(2031, 5, 5, 8, 0, tzinfo=UTC)

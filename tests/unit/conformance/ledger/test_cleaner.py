@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from conformance import ledger as ledgers
-from conformance.ledger import Cleaner, Ledger
 from conformance.results import Peer
-from conformance.target import TargetError
+from conformance.target import ledger as ledgers
+from conformance.target.file import TargetError
+from conformance.target.ledger import Cleaner, Ledger
 
 
 async def test_what_the_run_created_goes_last_first_and_the_rest_stays(calendar, cleaner, intend, at):

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from conformance.ledger import Ledger
-from conformance.lines import Lines
 from conformance.results import Peer
+from conformance.target.ledger import Ledger
+from conformance.target.lines import Lines
 from gateway.errors import DocumentError
 
 SLOT = datetime(2031, 5, 5, 8, 0, tzinfo=UTC)
@@ -130,9 +130,7 @@ def test_a_ledger_without_its_first_line_is_none(path):
 
 def test_two_processes_never_share_a_ledger(path):
     ledger = Ledger.open(path)
-    script = (
-        "import sys; from conformance.ledger import Ledger; from pathlib import Path; Ledger.open(Path(sys.argv[1]))"
-    )
+    script = "import sys, pathlib; from conformance.target.ledger import Ledger; Ledger.open(pathlib.Path(sys.argv[1]))"
     second = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
     assert "is in use" in second.stderr
     ledger.close()

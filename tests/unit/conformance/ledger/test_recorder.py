@@ -8,7 +8,7 @@ import pytest
 
 from conformance.recorder import Header, Recorder
 from conformance.results import Judgement, Peer, Profile, Result
-from conformance.target import TargetError
+from conformance.target.file import TargetError
 from gateway.errors import DocumentError
 
 NOON = datetime(2031, 5, 5, 12, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ from adapters.sandbox.adapter import SandboxAdapter
 from conformance.mutants.broken.base import BrokenSandbox
 from conformance.mutants.catalogue import BROKEN, CONTROLS, MUTANTS, WRAPPERS, Mutant
 from conformance.mutants.wrapper import Wrapper
-from conformance.safety import load_object
+from conformance.target.safety import load_object
 from gateway.contracts.adapter import Descriptor
 from gateway.testing import make_connection
 

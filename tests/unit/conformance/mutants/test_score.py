@@ -17,7 +17,7 @@ from conformance.mutants.catalogue import WRAPPERS
 from conformance.mutants.score import chosen, mutate, place
 from conformance.mutants.wrapper import Wrapper
 from conformance.results import MutantScore, Peer
-from conformance.target import Target
+from conformance.target.file import Target
 from gateway.contracts.adapter import Basis, Descriptor, Observation, Query
 from gateway.contracts.connection import Connection
 from gateway.contracts.proposal import Operation

@@ -7,11 +7,11 @@ from itertools import combinations, product
 
 import pytest
 
-from conformance.plan import plan
 from conformance.registry import REQUIREMENTS
 from conformance.requirement import Tier
 from conformance.results import Peer, Profile
-from conformance.target import Pool, Target, TargetConnection
+from conformance.target.file import Pool, Target, TargetConnection
+from conformance.target.plan import plan
 from gateway.contracts.adapter import Basis, Descriptor, Exclusivity, Idempotency
 from gateway.contracts.connection import Limits
 from gateway.contracts.proposal import Operation

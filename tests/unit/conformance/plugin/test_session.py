@@ -112,7 +112,7 @@ TAMPERING = {
     "skip mark": """
         def pytest_collection_modifyitems(items):
             for each in items:
-                each.add_marker(pytest.mark.skip)
+                each.add_marker(getattr(pytest.mark, "skip"))
         """,
     "own protocol": """
         def pytest_runtest_protocol(item):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from conformance.documents.fields import FIELDS, MODELS
+from conformance.documents.handbook import EXITS, JUDGEMENTS, VERDICTS, conformance_page
 from conformance.faults import Point
-from conformance.handbook import EXITS, JUDGEMENTS, VERDICTS, conformance_page
-from conformance.handbook_fields import FIELDS, MODELS
 from conformance.registry import LOST, REQUIREMENTS
 from conformance.results import Judgement, Results, Verdict
 from conformance.verdict import Exit

@@ -6,10 +6,10 @@ import socket
 
 import pytest
 
-from conformance import safety
 from conformance.results import Profile
-from conformance.safety import admit, admit_launched, load, prepare
-from conformance.target import TargetError
+from conformance.target import safety
+from conformance.target.file import TargetError
+from conformance.target.safety import admit, admit_launched, load, prepare
 
 
 def admitted(path, profile=Profile.SANDBOX, **how):

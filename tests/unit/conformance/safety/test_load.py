@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from conformance.safety import load
-from conformance.target import TargetError
+from conformance.target.file import TargetError
+from conformance.target.safety import load
 
 CANARY = "Zephyrine Quillfeather"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.safety import load, load_object, secrets
-from conformance.target import TargetError
+from conformance.target.file import TargetError
+from conformance.target.safety import load, load_object, secrets
 
 SECRET = "hunter2-canary"
 

@@ -31,7 +31,7 @@ from pydantic_core import ErrorDetails
 
 from conformance.recorder import RUN_FILE
 from conformance.results import Profile
-from conformance.target import SecretPlace, Target, TargetError
+from conformance.target.file import SecretPlace, Target, TargetError
 from gateway import documents
 from gateway.boundary.addresses import Address, meant, reachable
 from gateway.contracts.base import Slug

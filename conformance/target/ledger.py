@@ -22,9 +22,9 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from conformance.lines import Lines
 from conformance.results import Peer, RequirementId, Residue
-from conformance.target import Pool, TargetError
+from conformance.target.file import Pool, TargetError
+from conformance.target.lines import Lines
 from gateway.contracts.base import Instant, Model
 from gateway.contracts.canonical import Digest, digest
 from gateway.errors import DocumentError

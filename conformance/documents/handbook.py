@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from conformance.conduct import CONDUCT
-from conformance.handbook_fields import FIELDS, MODELS
-from conformance.markdown import table
+from conformance.documents.fields import FIELDS, MODELS
+from conformance.documents.markdown import table
 from conformance.registry import LOST, NAME, REQUIREMENTS
 from conformance.reports.outline import AREAS, MISCONDUCT, NEEDS
 from conformance.requirement import CONTRACT_VERSION, Level, Requirement, Tier

@@ -1,6 +1,6 @@
 """An observer that asks a person: for systems that let no second client look.
 
-    observer = "conformance.attended:observer"
+    observer = "conformance.target.attended:observer"
     grade = "attested"
 
 Owns: the questions, one per slot, at the terminal of whoever runs the suite and sits before the system's own screens.
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from conformance.target import TargetError
+from conformance.target.file import TargetError
 from gateway.testing.premises import Seen
 
 TERMINAL: Final = "/dev/tty"

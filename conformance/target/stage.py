@@ -19,10 +19,11 @@ from urllib.parse import urlsplit
 
 from conformance.faults.messages import is_mutating
 from conformance.faults.proxy import Proxy
-from conformance.ledger import Cleaner, Ledger
+from conformance.overhearing import as_guest
 from conformance.requirement import Requirement
 from conformance.results import Peer, Residue
-from conformance.target import Pool, Target, TargetConnection, TargetError
+from conformance.target.file import Pool, Target, TargetConnection, TargetError
+from conformance.target.ledger import Cleaner, Ledger
 from gateway.config import Bounds
 from gateway.contracts.adapter import Adapter, Descriptor
 from gateway.contracts.connection import Connection, Scheme, Setting
@@ -226,7 +227,7 @@ def _connection(name: str, told: TargetConnection, base_url: str, settings: Mapp
 
 
 def _described(adapter: Adapter, name: str, connection: Connection) -> Descriptor:
-    with suppress(Exception):  # a stranger's code, whose text could hold anything
+    with suppress(Exception, SystemExit), as_guest():  # a stranger's code, whose text could hold anything
         claimed = adapter.describe(connection)
         if type(claimed) is Descriptor:
             return Descriptor.model_validate_json(claimed.model_dump_json())

@@ -1,7 +1,7 @@
 """The reference pages that are made from the code: `docs/failures.md`, `docs/audit-events.md`, `docs/conformance.md`.
 
-    python -m conformance.reference           # writes them
-    python -m conformance.reference --check   # says whether they are current; exit 0 or 1
+    python -m conformance.documents.reference           # writes them
+    python -m conformance.documents.reference --check   # says whether they are current; exit 0 or 1
 
 Owns: their wording and order. Which fields an event carries is read from the calls that record it, so the page
 cannot promise what the code does not do. Refuses: a signal, end or type that it has no words for (KeyError).
@@ -18,15 +18,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, get_args, get_origin
 
-from conformance.handbook import conformance_page
-from conformance.markdown import table
+from conformance.documents.handbook import conformance_page
+from conformance.documents.markdown import table
 from gateway.contracts.failures import FAILURES, Code, caller_next
 from gateway.contracts.outcome import ENDS
 from gateway.contracts.references import Reference
 from gateway.contracts.signals import Event, Signal
 from gateway.contracts.words import End
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 
 END_MEANINGS: Final[Mapping[End, str]] = MappingProxyType(
     {
@@ -77,7 +77,7 @@ SIGNAL_MEANINGS: Final[Mapping[Signal, str]] = MappingProxyType(
     }
 )
 
-NOTE: Final = "<!-- Made by `python -m conformance.reference`; do not edit. -->"
+NOTE: Final = "<!-- Made by `python -m conformance.documents.reference`; do not edit. -->"
 
 
 def failures_page() -> str:
@@ -212,7 +212,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m conformance.reference", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m conformance.documents.reference", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page is not current")
     check = parser.parse_args(arguments).check
     stale = 0

@@ -14,7 +14,7 @@ from typing import Any
 
 from conformance.requirement import Requirement, Tier
 from conformance.results import Peer, Profile
-from conformance.target import Target
+from conformance.target.file import Target
 from gateway.contracts.adapter import Descriptor
 
 
