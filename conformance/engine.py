@@ -15,11 +15,11 @@ import secrets
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 from conformance.attempt import CouldNotRunError
 from conformance.checks import CHECKS
@@ -43,8 +43,8 @@ from conformance.results import (
     TargetIdentity,
     Verdict,
 )
-from conformance.target import safety
-from conformance.target.file import Target, TargetError
+from conformance.target import safety, system
+from conformance.target.file import Target
 from conformance.target.ledger import Ledger
 from conformance.target.stage import BlindObserverError, NoObserverError, NoSlotError, Stage, open_stage
 from conformance.trial import CheckFailed, Trial
@@ -54,7 +54,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.contracts.adapter import Adapter
 from gateway.contracts.canonical import digest
 from gateway.contracts.connection import Scheme
-from gateway.testing import Observer, Premises
+from gateway.testing import Premises
 
 CHECK_SECONDS: Final = 300.0
 GROUNDLESS: Final = "the adapter declares no booking, so there is nothing to make this change to"
@@ -313,10 +313,10 @@ async def open_run(
                 )
             )
 
-        main = await staged(Peer.TARGET, await _main(stack, target, directory), _trust(target, directory))
+        main = await staged(Peer.TARGET, await system.named(stack, target, directory), system.trust(target, directory))
         twin = None
         if target.twin is not None and options.profile is Profile.SANDBOX:
-            twin = await staged(Peer.TWIN, await _launched(stack, target.twin), None)
+            twin = await staged(Peer.TWIN, await system.launched(stack, target.twin), None)
         run = Run(
             identity=AdapterIdentity(
                 name=code.name, distribution=code.distribution, version=code.version, code_digest=code.digest
@@ -369,46 +369,6 @@ def fingerprint(target: Target) -> str:
     told = target.connection
     content = "|".join((told.base_url or target.launch or "", told.canonical().decode()))
     return digest(TARGET_DOMAIN, content.encode())
-
-
-async def _main(stack: AsyncExitStack, target: Target, directory: Path) -> Premises:
-    """What the target file names: a system that is launched, or one that runs already."""
-    if target.launch is not None:
-        return await _launched(stack, target.launch)
-    given = safety.secrets(target, directory)
-    base_url = target.connection.base_url
-    assert base_url is not None, "the target's own contract"
-    trust = _trust(target, directory)
-    trusting = {} if trust is None else {"trust": trust}  # an observer that needs no such trust need not know of it
-    made = None if target.observer is None else _called(target.observer, base_url, given, **trusting)
-    return Premises(base_url=base_url, label=target.label, observer=cast(Observer | None, made), secrets=given)
-
-
-async def _launched(stack: AsyncExitStack, spec: str) -> Premises:
-    started = cast(AbstractAsyncContextManager[Premises], _called(spec))
-    try:
-        premises = await stack.enter_async_context(started)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - as below
-        raise TargetError(f"{spec} raised {type(error).__name__} when it was to start the system") from None
-    safety.admit_launched(premises.base_url)
-    return premises
-
-
-def _called(spec: str, *given: object, **named: object) -> object:
-    """What the author's factory makes. It knows the secrets, and its text could hold them."""
-    factory = safety.load_object(spec)
-    try:
-        return factory(*given, **named)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, its type is all that may be told
-        raise TargetError(f"{spec} raised {type(error).__name__} when it was called") from None
-
-
-def _trust(target: Target, directory: Path) -> ssl.SSLContext | None:
-    trust = target.connection.trust
-    try:
-        return None if trust is None else ssl.create_default_context(cafile=str(directory / trust))
-    except (OSError, ValueError):
-        raise TargetError("connection.trust: no PEM file of authorities beside the target file") from None
 
 
 def _version() -> str:

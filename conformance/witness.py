@@ -7,7 +7,7 @@ them: the native key of a request, and the operations that the descriptor declar
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -81,6 +81,28 @@ class Otherwise(TypedDict, total=False):
     observation: Basis
 
 
+class _Body(httpx.AsyncByteStream):
+    """A request's body, which may be made by the guest's own code while the suite reads it."""
+
+    def __init__(self, body: httpx.AsyncByteStream) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with as_guest():
+            chunks = aiter(self._body)
+        while True:
+            try:
+                with as_guest():
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            yield chunk
+
+    async def aclose(self) -> None:
+        with as_guest():
+            await self._body.aclose()
+
+
 class _Below(httpx.AsyncBaseTransport):
     """What the boundary does with a request is the suite's own doing: whatever else connects or logs is the guest."""
 
@@ -88,6 +110,8 @@ class _Below(httpx.AsyncBaseTransport):
         self._client = client
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if isinstance(request.stream, httpx.AsyncByteStream):
+            request.stream = _Body(request.stream)
         with as_host():
             reply = await self._client.send(request)
         return httpx.Response(
