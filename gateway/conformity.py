@@ -2,7 +2,8 @@
 
 Owns: the rule of identity, and admission by it. The code of an adapter is every file of the package that holds its
 class, and of the packages that hold the classes it inherits from (the gateway's own and Python's left out); for a
-class in a top-level module it is that one file. `__pycache__` is not looked at: it is made from the files beside it,
+class in a top-level module it is that one file. The class is named too: of two in one package, each is tried for
+itself. `__pycache__` is not looked at: it is made from the files beside it,
 and differs by machine. Nothing tells a file that only tests use from one that commits, so a changed byte, a renamed or
 an added file of any kind makes other code. An editable and an ordinary install of the same files are the same code; a
 file's mode and time, the distribution's name and version, and the libraries that it imports are not part of it.
@@ -40,6 +41,7 @@ from gateway.errors import ConfigurationError, DocumentError, UsageError
 from gateway.plugins import GIVEN, GROUP
 from gateway.signatures import MAX_TOKEN_BYTES, Keyring, Verified
 
+ADAPTER_DOMAIN: Final = "adapter-code/v1"
 CODE_DOMAIN: Final = "code/v1"
 MAX_FILES: Final = 4096
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -67,7 +69,9 @@ def identify(adapter: Adapter, name: Slug) -> AdapterCode:
     if not places:
         raise ConfigurationError(f"adapter {name}: its class is not in a module of its own; put it in a package")
     distribution, version = _distribution(places[0])
-    return AdapterCode(name, distribution, version, code_digest(*places))
+    kind = type(adapter)
+    whole = f"{kind.__module__}:{kind.__qualname__}|{code_digest(*places)}"
+    return AdapterCode(name, distribution, version, digest(ADAPTER_DOMAIN, whole.encode()))
 
 
 def code_digest(*modules: str) -> str:
