@@ -214,7 +214,10 @@ class Run:
             and "second-mutation" in misconduct
         ):
             judgement, reason = Judgement.FAILED, "a second mutating request was sent or tried"
+        strays = stage.strays
         await stage.clean()
+        if judgement is Judgement.PASSED and trial.nothing_else and stage.strays > strays:
+            judgement, reason = _strayed(stage)
         return Result(
             requirement=requirement.id,
             judgement=judgement,
@@ -369,6 +372,14 @@ def fingerprint(target: Target) -> str:
     told = target.connection
     content = "|".join((told.base_url or target.launch or "", told.canonical().decode()))
     return digest(TARGET_DOMAIN, content.encode())
+
+
+def _strayed(stage: Stage) -> tuple[Judgement, str]:
+    """An appointment that nobody approved: where others could have made it, it proves nothing, and excuses nothing."""
+    reason = "one of the test patients has a new appointment at a time that was not approved"
+    if stage.alone:
+        return Judgement.FAILED, reason
+    return Judgement.COULD_NOT_RUN, f"{reason}; does somebody else use them?"
 
 
 def _version() -> str:

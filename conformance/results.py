@@ -26,6 +26,8 @@ RESULTS_DOMAIN = "conformance-results/v1"
 
 RequirementId = Annotated[str, StringConstraints(pattern=r"^[a-z]+(?:[.-][a-z]+)+$", max_length=80)]
 Sentence = Annotated[str, StringConstraints(max_length=400)]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Judgement(StrEnum):
@@ -70,7 +72,7 @@ class ReceiptRecord(Model):
     """A fault that was armed: whether it fired, on which exchange, and what the proxy saw."""
 
     point: Slug
-    fired: Annotated[int, Field(ge=0)]
+    fired: Count
     forwarded: bool
     answered: bool
     exchange: int | None = None
@@ -80,7 +82,7 @@ class ReceiptRecord(Model):
 class ExchangeRecord(Model):
     """One exchange, masked (`conformance.redaction`). Offsets are seconds from the start of the check."""
 
-    number: int
+    number: Count
     method: Annotated[str, StringConstraints(pattern=r"^[A-Z-]{1,20}$")]
     target: Annotated[str, StringConstraints(max_length=500)]
     mutating: bool
@@ -89,11 +91,11 @@ class ExchangeRecord(Model):
     status: int | None = None
     reply_headers: tuple[str, ...] = ()
     reply_body: Annotated[str, StringConstraints(max_length=4000)] = ""
-    delivered_bytes: int = 0
-    arrived: float
-    forwarded: float | None = None
-    answered: float | None = None
-    ended: float | None = None
+    delivered_bytes: Count = 0
+    arrived: Seconds
+    forwarded: Seconds | None = None
+    answered: Seconds | None = None
+    ended: Seconds | None = None
     point: Slug | None = None
 
 
@@ -105,10 +107,10 @@ class AttemptRecord(Model):
     ready: bool = False
     effect: Effect | None = None
     code: Code | None = None
-    sent: int = 0
+    sent: Count = 0
     finding: ObservationFinding | None = None
     basis: Basis | None = None
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
 
 
 class Result(Model):
@@ -126,12 +128,12 @@ class Result(Model):
     receipts: Annotated[tuple[ReceiptRecord, ...], Field(max_length=50)] = ()
     exchanges: Annotated[tuple[ExchangeRecord, ...], Field(max_length=MAX_EXCHANGES)] = ()
     injected: bool = False
-    effects: int | None = None
-    expected_effects: int | None = None
-    overlap: int | None = None
+    effects: Count | None = None
+    expected_effects: Count | None = None
+    overlap: Count | None = None
     misconduct: Annotated[tuple[Slug, ...], Field(max_length=8)] = ()
     started_at: Instant
-    seconds: float
+    seconds: Seconds
 
 
 class AdapterIdentity(Model):
@@ -160,14 +162,14 @@ class Residue(Model):
     cancelled. Not `verified`: the last look failed, and the figures are the ledger's upper bounds."""
 
     peer: Peer
-    created: int
-    removed: int
-    remaining: int
+    created: Count
+    removed: Count
+    remaining: Count
     where: tuple[Instant, ...] = ()
-    kept: int = 0
+    kept: Count = 0
     verified: bool = True
-    writes: int = 0
-    budget: int = 0
+    writes: Count = 0
+    budget: Count = 0
 
 
 class Evidence(StrEnum):
@@ -182,11 +184,11 @@ class AtMostOnce(Model):
     """Intents (commits called), mutating requests on the wire and effects that the observer saw, compared."""
 
     evidence: Evidence
-    trials: int
+    trials: Count
     points: tuple[Slug, ...]
-    commits: int
-    requests: int
-    effects: int
+    commits: Count
+    requests: Count
+    effects: Count
 
 
 class MutantScore(Model):
@@ -212,7 +214,7 @@ class Results(Model):
     without deriving it again."""
 
     format: Literal[1] = 1
-    contract_version: int
+    contract_version: Annotated[int, Field(ge=1)]
     suite: Digest
     suite_version: str
     adapter: AdapterIdentity
@@ -223,7 +225,7 @@ class Results(Model):
     profile: Profile
     exhaustive: bool
     salt: Digest
-    parts: int
+    parts: Annotated[int, Field(ge=1)]
     started_at: Instant
     ended_at: Instant
     results: Annotated[tuple[Result, ...], Field(max_length=1000)]

@@ -47,7 +47,8 @@ class Trial:
     """One requirement, tried on one stage; use with `async with`.
 
     `records` are of attempts made elsewhere (a crash's). `unreadable` says that replies are spoilt on purpose: an
-    adapter may raise on them. `overlap` is how many requests were held at once.
+    adapter may raise on them. `overlap` is how many requests were held at once. `nothing_else`
+    asks that nothing was made at any other time either.
     """
 
     stage: Stage
@@ -60,6 +61,7 @@ class Trial:
     effects: int | None = None
     expected_effects: int | None = None
     overlap: int | None = None
+    nothing_else: bool = False
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def __aenter__(self) -> Self:

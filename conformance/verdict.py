@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 
+from conformance.conduct import CONDUCT, judge
 from conformance.registry import REQUIREMENTS
 from conformance.requirement import Requirement
 from conformance.results import AtMostOnce, Evidence, Judgement, Peer, Profile, Result, Results, Verdict
@@ -85,6 +86,8 @@ def _judged(requirement: Requirement, results: Results) -> Judgement | None:
         return Judgement.COULD_NOT_RUN
     if entry.judgement is Judgement.PASSED and requirement.struck and not _struck(entry):
         return Judgement.COULD_NOT_RUN
+    if requirement.id in CONDUCT and judge(requirement.id, results.results)[0] is Judgement.FAILED:
+        return Judgement.FAILED  # whatever it says of itself: the misconduct stands beside it
     return entry.judgement
 
 

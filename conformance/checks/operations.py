@@ -28,6 +28,7 @@ UNREACHED: Final = frozenset(
 
 async def applied(trial: Trial, operation: Operation) -> None:
     """With another patient's attempt in hand, which an adapter that remembers attempts would take for this one."""
+    trial.nothing_else = True
     attempt, left = await _in_order(trial, operation)
     beside = await trial.booked() if operation is Operation.CANCEL else await trial.attempt()
     if beside.result is None:

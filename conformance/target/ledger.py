@@ -169,12 +169,14 @@ class Ledger:
 
 
 class Cleaner:
-    """One peer's. `begin` before the first write, `clean` after the last; `residue` is what the last one found."""
+    """One peer's. `begin` before the first write, `clean` after the last; `residue` is what the last one found, and
+    `strays` how much of it stands where nothing was intended."""
 
     def __init__(
         self, observer: Observer, ledger: Ledger, pool: Pool, peer: Peer, *, seconds: float = CLEANING_SECONDS
     ) -> None:
         self.residue: Residue | None = None
+        self.strays = 0
         self._observer, self._ledger, self._pool, self._peer = observer, ledger, pool, peer
         self._seconds = seconds
 
@@ -243,6 +245,7 @@ class Cleaner:
         """The residue by a look after the sweep; what it settles is noted in the ledger."""
         standing = [each for each in seen if not each.cancelled and (self._ours(each) or self._astray(each))]
         still, shown = {each.identifier for each in standing}, {each.identifier for each in seen}
+        self.strays = sum(not self._ours(each) for each in standing)
         gone = [each for each in swept if each.identifier not in still]
         occupied = {each.start for each in standing}
         for each in gone:

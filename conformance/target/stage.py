@@ -52,7 +52,7 @@ class NoSlotError(Exception):
 @dataclass(slots=True, kw_only=True)
 class Stage:
     """`secret` is the connection's credential, `limited` one that may only read, where there is one; `name` is the
-    adapter's. `confidential` are texts that must show up nowhere."""
+    adapter's. `confidential` are texts that must show up nowhere. `alone`: nobody else uses the system."""
 
     peer: Peer
     name: str
@@ -66,6 +66,7 @@ class Stage:
     budget: int
     ledger: Ledger
     cleaner: Cleaner | None
+    alone: bool = False
     secret: str = field(default="", repr=False)
     limited: str | None = field(default=None, repr=False)
     wrong_secret: str = field(default="", repr=False)
@@ -100,6 +101,11 @@ class Stage:
             raise NoObserverError
         seen = await self._seen(slot)
         return [each for each in seen if not each.cancelled and each.start == slot and self.cleaner.is_new(each)]
+
+    @property
+    def strays(self) -> int:
+        """New appointments of the pool's patients at times that no check meant, by the latest cleaning."""
+        return 0 if self.cleaner is None else self.cleaner.strays
 
     async def pace(self) -> None:
         """Wait until another attempt's requests are within the connection's rate (its own declared budget)."""
@@ -189,6 +195,7 @@ async def open_stage(  # noqa: PLR0913 - a stage is put together once
             budget=target.writes,
             ledger=ledger,
             cleaner=cleaner,
+            alone=peer is Peer.TWIN or target.launch is not None,
             secret=premises.secrets.get(credential, ""),
             limited=premises.secrets.get(LIMITED),
             wrong_secret=_wrong(told),
