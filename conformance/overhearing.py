@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, TextIO
 
+from gateway.boundary.door import SILENCED
+
 _HOST: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("conformance_host", default=False)
 _PROCESSES: Final = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn"})
 _CONNECTIONS: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
@@ -96,8 +98,9 @@ class Overhearing:
         self.deaf, self._room = False, _MAX_CHARACTERS
 
     def emit(self, record: logging.LogRecord) -> None:
-        """A record whose text cannot be made is overheard by its template and arguments."""
-        if _HOST.get():
+        """A record whose text cannot be made is overheard by its template and arguments; one that the boundary
+        withholds from every log reaches nobody."""
+        if _HOST.get() or record.name in SILENCED:
             return
         try:
             text = logging.Formatter().format(record)

@@ -30,7 +30,8 @@ from gateway.contracts.references import ConnectionId
 from gateway.hookspecs import CredentialSource, ReferenceResolver, Resolved
 
 _SALT: Final = re.compile(r"[0-9a-f]{64}")
-_TALKATIVE: Final = ("httpx", "httpcore.connection", "httpcore.http11")
+SILENCED: Final = ("httpx", "httpcore.connection", "httpcore.http11")
+"""Loggers that pass nothing on once a boundary was made."""
 
 
 class Boundary:
@@ -174,5 +175,5 @@ def _withhold(record: logging.LogRecord) -> bool:
 
 def _silence() -> None:
     """httpx logs whole URLs and httpcore reply headers; both can hold data, so neither may speak (I7)."""
-    for name in _TALKATIVE:
+    for name in SILENCED:
         logging.getLogger(name).addFilter(_withhold)

@@ -116,3 +116,10 @@ def test_nothing_is_heard_before_or_after(listener: tuple[str, int]) -> None:
     socket.create_connection(listener).close()
     assert overhearing.texts == [] and overhearing.doors == []
     assert overhearing not in logging.getLogger().handlers
+
+
+def test_what_the_boundary_withholds_from_every_log_is_no_leak(overhearing: Overhearing) -> None:
+    with as_guest():
+        logging.getLogger("httpx").info("HTTP Request: GET /appointments/identifier")
+        logging.getLogger("httpx.of.its.own").info("heard")
+    assert overhearing.texts == ["heard"]
