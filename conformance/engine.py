@@ -25,6 +25,7 @@ from conformance.attempt import CouldNotRunError
 from conformance.checks import CHECKS
 from conformance.conduct import CONDUCT, overheard
 from conformance.conduct import judge as judge_conduct
+from conformance.faults import UNREACHED
 from conformance.overhearing import Overhearing, as_host
 from conformance.redaction import masked
 from conformance.registry import REQUIREMENTS
@@ -203,6 +204,8 @@ class Run:
             judgement, reason = await self._judged(trial)
         exchanges = stage.proxy.since(before)
         misconduct = tuple(sorted(set(overheard(trial, self.overhearing, exchanges))))
+        if judgement is Judgement.FAILED and any(exchange.note == UNREACHED for exchange in exchanges):
+            judgement, reason = Judgement.COULD_NOT_RUN, UNREACHED
         if stage.proxy.refused and (judgement is not Judgement.FAILED or stage.proxy.refused[-1].number > before):
             judgement, reason = Judgement.COULD_NOT_RUN, "the write budget is used up"
         if self.overhearing.deaf and judgement is Judgement.PASSED:
@@ -301,6 +304,7 @@ async def open_run(
         stack.enter_context(as_host())
 
         async def staged(peer: Peer, premises: Premises, trust: ssl.SSLContext | None) -> Stage:
+            system.must_be_apart(premises, adapter)
             return await stack.enter_async_context(
                 open_stage(
                     peer,

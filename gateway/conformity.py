@@ -65,7 +65,7 @@ class AdapterCode:
 
 def identify(adapter: Adapter, name: Slug) -> AdapterCode:
     """The code of `adapter`, offered under `name`; raises `ConfigurationError` where it cannot be read."""
-    places = [kind.__module__ for kind in type(adapter).__mro__ if not _given(kind.__module__)]
+    places = [kind.__module__ for kind in type(adapter).__mro__ if not is_given(kind.__module__)]
     if not places:
         raise ConfigurationError(f"adapter {name}: its class is not in a module of its own; put it in a package")
     distribution, version = _distribution(places[0])
@@ -221,7 +221,7 @@ def _refusal(connection: Connection, environment: Environment, reasons: Iterable
     )
 
 
-def _given(module: str) -> bool:
+def is_given(module: str) -> bool:
     """Whether it comes with Python or the gateway, for which the statement's contract version speaks."""
     top = module.partition(".")[0]
     return top in sys.stdlib_module_names or top == "gateway"
