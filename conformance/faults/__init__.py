@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+UNREACHED: Final = "the system could not be reached"
+"""The proxy's note on an exchange that its system did not take: the day's obstacle, nobody's failure."""
 
 
 class Point(StrEnum):

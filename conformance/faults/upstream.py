@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from conformance.faults import UNREACHED
+
 CONNECT_SECONDS: Final = 10.0
 _DEFAULT_PORTS: Final = MappingProxyType({"http": 80, "https": 443})
 
@@ -68,4 +70,4 @@ class Upstream:
         except ssl.SSLError:
             raise UnreachableError("no TLS with the system") from None
         except OSError:
-            raise UnreachableError("the system could not be reached") from None
+            raise UnreachableError(UNREACHED) from None
