@@ -55,6 +55,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.contracts.adapter import Adapter
 from gateway.contracts.canonical import digest
 from gateway.contracts.connection import Scheme
+from gateway.contracts.failures import Code
 from gateway.testing import Premises
 
 CHECK_SECONDS: Final = 300.0
@@ -217,6 +218,8 @@ class Run:
             and "second-mutation" in misconduct
         ):
             judgement, reason = Judgement.FAILED, "a second mutating request was sent or tried"
+        if judgement is Judgement.FAILED and await _crowded_out(trial):
+            judgement, reason = Judgement.COULD_NOT_RUN, "contention: somebody else took a slot during the check"
         strays = stage.strays
         await stage.clean()
         if judgement is Judgement.PASSED and trial.nothing_else and stage.strays > strays:
@@ -376,6 +379,13 @@ def fingerprint(target: Target) -> str:
     told = target.connection
     content = "|".join((told.base_url or target.launch or "", told.canonical().decode()))
     return digest(TARGET_DOMAIN, content.encode())
+
+
+async def _crowded_out(trial: Trial) -> bool:
+    """Whether an attempt was told that its slot is taken, and a stranger has it. One that was told anything else is
+    the adapter's own affair, whoever stands there."""
+    told = [each for each in trial.attempts if Code.SLOT_TAKEN in (each.readiness, each.result and each.result.code)]
+    return any([await trial.stage.is_taken_by_strangers(each.slot) for each in told])
 
 
 def _strayed(stage: Stage) -> tuple[Judgement, str]:

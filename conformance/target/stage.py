@@ -95,6 +95,16 @@ class Stage:
                 return slot
         raise NoSlotError
 
+    async def is_taken_by_strangers(self, slot: datetime) -> bool:
+        """Whether somebody stands there who is none of the pool's patients; False where nobody can tell."""
+        if self.alone:
+            return False
+        try:
+            seen = await self._seen(slot)
+        except (NoObserverError, BlindObserverError):
+            return False
+        return any(not each.cancelled and each.subject not in (None, *self.pool.subjects) for each in seen)
+
     async def standing(self, slot: datetime) -> Sequence[Seen]:
         """Appointments in the slot that were not there before the run; cancelled ones aside."""
         if self.cleaner is None:

@@ -8,13 +8,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from adapters.sandbox import mapping
 from adapters.sandbox.adapter import SandboxAdapter
 from adapters.sandbox.testing import ControlObserver
+from conformance.results import Judgement
 from conformance.target import system
 from conformance.target.file import TargetError
+from gateway.contracts.adapter import Authorized, Receipt
 from gateway.testing import Premises, Seen
+from gateway.testing.engine import Booking, Engine
 
 APART = "class Watches:\n    pass\n"
 BESIDE = "class Adapter:\n    pass\n\n\nclass Watches:\n    pass\n"
@@ -76,3 +81,54 @@ async def test_an_adapter_that_observes_itself_is_refused_before_anything_is_sen
     with pytest.raises(TargetError, match="holds or imports the adapter"):
         await site.run("book.applied")
     assert site.received() == 0
+
+
+class OvertakenByAStranger(SandboxAdapter):
+    """Somebody books the slot by hand, just before the commit."""
+
+    def __init__(self, database: Path, patient: str) -> None:
+        self._database, self._patient = database, patient
+
+    async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        told, particulars = mapping.content(mapping.booking(authorized.request)), authorized.request.particulars
+        booking = Booking(
+            patient=self._patient,
+            participants=tuple(told["participants"]),
+            location=told["location"],
+            service=told["service"],
+            reason=None,
+            start=particulars.start,
+            end=particulars.end,
+        )
+        with Engine.open(self._database) as engine:
+            engine.book(None, booking)
+        return await super().commit(authorized, write)
+
+
+async def test_a_slot_that_a_stranger_takes_in_the_middle_is_contention_and_stays_the_strangers(site: Any) -> None:
+    results = await site.run("book.applied", adapter=OvertakenByAStranger(site.database, "a-stranger"))
+
+    (entry,) = results.results
+    assert entry.judgement is Judgement.COULD_NOT_RUN
+    assert entry.reason is not None and "contention" in entry.reason
+    assert site.standing() == 1 and results.residue[0].removed == 0
+
+
+async def test_a_slot_taken_by_the_pools_own_patients_blames_the_adapter(site: Any) -> None:
+    results = await site.run("book.applied", adapter=OvertakenByAStranger(site.database, "patient-1"))
+    assert results.results[0].judgement is Judgement.FAILED
+
+
+class BooksForAStranger(SandboxAdapter):
+    """Tells the system another patient than was approved, and nobody that it did."""
+
+    async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        content = {**mapping.content(mapping.booking(authorized.request)), "patient": "a-stranger"}
+        headers = {"Idempotency-Key": authorized.native_key()}
+        reply = await write.post("/appointments", json=content, headers=headers)
+        return Receipt.applied(identifier=reply.json()["id"], version="1")
+
+
+async def test_a_booking_for_somebody_else_is_no_contention(site: Any) -> None:
+    results = await site.run("book.applied", adapter=BooksForAStranger())
+    assert results.results[0].judgement is Judgement.FAILED
