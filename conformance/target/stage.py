@@ -158,7 +158,7 @@ class Stage:
             raise NoObserverError
         try:
             return await self.observer.appointments(slot, slot + timedelta(minutes=self.pool.minutes))
-        except Exception as error:  # noqa: BLE001 - an author's observer, whose text could hold anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's observer; its text could hold anything
             raise BlindObserverError(type(error).__name__) from None
 
 

@@ -132,3 +132,18 @@ class BooksForAStranger(SandboxAdapter):
 async def test_a_booking_for_somebody_else_is_no_contention(site: Any) -> None:
     results = await site.run("book.applied", adapter=BooksForAStranger())
     assert results.results[0].judgement is Judgement.FAILED
+
+
+class Leaves(ControlObserver):
+    """Ends the process, as a library made for the command line may, once a check has begun."""
+
+    async def appointments(self, start: datetime, end: datetime) -> Sequence[Seen]:
+        if start != datetime.fromisoformat("2031-05-04T08:00:00Z"):
+            raise SystemExit(0)
+        return ()
+
+
+async def test_an_observer_that_leaves_the_process_is_an_obstacle(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.sandbox.testing.observer", lambda base_url, secrets: Leaves(base_url))
+    results = await site.run("ready.proven")
+    assert results.results[0].judgement is Judgement.COULD_NOT_RUN
