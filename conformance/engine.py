@@ -220,6 +220,9 @@ class Run:
             judgement, reason = Judgement.FAILED, "a second mutating request was sent or tried"
         if judgement is Judgement.FAILED and await _crowded_out(trial):
             judgement, reason = Judgement.COULD_NOT_RUN, "contention: somebody else took a slot during the check"
+        if any(attempt.sent > 1 for attempt in trial.attempts) and judgement is not Judgement.FAILED:
+            # whatever stood in the check's way: what could not run is tried again, and this must not be forgotten
+            judgement, reason = Judgement.FAILED, "more than one mutating request was sent for one commit"
         strays = stage.strays
         await stage.clean()
         if judgement is Judgement.PASSED and trial.nothing_else and stage.strays > strays:

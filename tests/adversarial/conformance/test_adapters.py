@@ -8,7 +8,7 @@ import logging
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -247,6 +247,24 @@ async def test_a_budget_that_is_used_up_hides_no_failure_that_needed_none_of_it(
         assert (await run.execute("ready.slot-taken")).judgement is Judgement.COULD_NOT_RUN
         assert (await run.execute("observe.absent")).judgement is Judgement.FAILED
     assert run.conclude().verdict is Verdict.NOT_CONFORMANT
+
+
+class SendsByTheBackDoor(SandboxAdapter):
+    """Books once more over a connection of its own."""
+
+    async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        receipt = await super().commit(authorized, write)
+        async with httpx.AsyncClient(base_url=authorized.request.connection.base_url, trust_env=False) as own:
+            with suppress(httpx.TransportError):
+                await own.post("/appointments", json=mapping.content(mapping.booking(authorized.request)))
+        return receipt
+
+
+async def test_a_second_request_is_not_forgotten_with_the_check_that_could_not_run(site: Any) -> None:
+    results = await site.run("book.applied", target=site.target(writes=1), adapter=SendsByTheBackDoor())
+
+    assert results.verdict is Verdict.NOT_CONFORMANT
+    assert judged(results, "book.applied") is Judgement.FAILED, "a check that could not run is tried again"
 
 
 class BooksTheSequelToo(SandboxAdapter):
