@@ -40,6 +40,8 @@ from gateway.testing import Observer
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 UNNAMED: Final = "under-test"
 
+FILE_DOMAIN: Final = "conformance-target-file/v1"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRun:
@@ -187,6 +189,7 @@ class RecordedRun:
             adapter=identify(self.adapter, self.name).digest,
             suite=suite_digest(),
             target=fingerprint(self.target),
+            file=self.target.digest(FILE_DOMAIN),
             profile=self.profile,
             salt=secrets.token_hex(32),
             started_at=clock.now(),
@@ -227,7 +230,7 @@ def _made(spec: str) -> object:
     factory = safety.load_object(spec)
     try:
         return factory()
-    except Exception as error:  # noqa: BLE001 - a stranger's code, whose text could hold anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code, whose text could hold anything
         raise TargetError(f"{spec} raised {type(error).__name__} when it was called without arguments") from None
 
 

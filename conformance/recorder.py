@@ -27,7 +27,8 @@ UNSETTLED: Final = frozenset({Judgement.COULD_NOT_RUN, Judgement.HARNESS_ERROR})
 
 
 class Header(Model):
-    """What a run is about. `adapter` and `suite` are digests of code, `target` is the fingerprint; `salt` and
+    """What a run is about. `adapter` and `suite` are digests of code, `target` is the fingerprint, `file` the digest
+    of all that the target file says: pool, observer and grade are not changed between parts. `salt` and
     `started_at` are the first part's, and stay."""
 
     kind: Literal["run"] = "run"
@@ -35,6 +36,7 @@ class Header(Model):
     adapter: Digest
     suite: Digest
     target: Digest
+    file: Digest
     profile: Profile
     salt: Digest
     started_at: Instant
@@ -60,6 +62,7 @@ _COMPARED: Final = {
     "adapter": "the adapter's code",
     "suite": "the suite's code",
     "target": "the target",
+    "file": "the target file",
     "profile": "the profile",
 }
 

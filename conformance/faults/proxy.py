@@ -65,18 +65,20 @@ class Proxy:
         faults: bool = True,
         read_only: bool = False,
         canary: str = "",
+        before: Callable[[Exchange], None] = lambda exchange: None,
     ) -> AsyncIterator[Proxy]:
         """Listen on a free loopback port while the context is open.
 
         `safe_posts` are path prefixes from the server's root whose POSTs are reads. `trust` replaces the system's
         store for an https upstream. At most `writes` mutating requests are forwarded, none when `read_only`. With
-        `faults` false nothing is ever struck. `canary` is in every injected body. Raises ValueError for an unusable
+        `faults` false nothing is ever struck. `canary` is in every injected body. `before` is
+        called with each mutating request, whole, before it is forwarded. Raises ValueError for an unusable
         upstream. At the end connections are broken and tasks ended; an error of the proxy's own is raised then.
         """
         setup = Setup(
             upstream=Upstream.parse(upstream, trust),
             switch=Switch(faults),
-            traffic=Traffic(writes, read_only),
+            traffic=Traffic(writes, read_only, before),
             safe_posts=tuple(safe_posts),
             canary=canary,
         )

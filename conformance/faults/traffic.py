@@ -7,7 +7,7 @@ is handed to the system, so that no two can share the last place.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -52,10 +52,11 @@ class Overlap:
 
 @dataclass(slots=True)
 class Traffic:
-    """`budget` mutating requests may be forwarded; none where `read_only`."""
+    """`budget` mutating requests may be forwarded; none where `read_only`. `before` is told of each first."""
 
     budget: int
     read_only: bool
+    before: Callable[[Exchange], None] = field(default=lambda exchange: None, repr=False)
     exchanges: list[Exchange] = field(default_factory=list)
     refused: list[Exchange] = field(default_factory=list)
     writes: int = 0
@@ -94,3 +95,4 @@ class Traffic:
             self.refused.append(exchange)
             raise NotForwardedError
         self.writes += 1
+        self.before(exchange)

@@ -14,6 +14,7 @@ safe: it looks afresh.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -38,6 +39,9 @@ MARGIN: Final = timedelta(days=1)
 """How far around the pool a look goes: an adapter that mistakes the zone books beside it."""
 
 _SEEN_PER_LINE: Final = 500
+_WORDS_PER_LINE: Final = 200
+_WORD: Final = re.compile(rb"[A-Za-z0-9_-]{16,}")
+"""What could be a native key: 96 bits need sixteen letters of any alphabet of up to 64."""
 
 
 class Opened(Model):
@@ -65,6 +69,14 @@ class Intended(Model):
     slot: Instant
 
 
+class Sent(Model):
+    """Words of one mutating request that is about to be forwarded, as digests: by them a key is known again."""
+
+    kind: Literal["sent"] = "sent"
+    peer: Peer
+    words: Annotated[tuple[Digest, ...], Field(max_length=_WORDS_PER_LINE)]
+
+
 class Removed(Model):
     """One appointment of the run's was taken away."""
 
@@ -81,17 +93,18 @@ class Cleared(Model):
     slot: Instant
 
 
-Entry = Annotated[Opened | Before | Intended | Removed | Cleared, Field(discriminator="kind")]
+Entry = Annotated[Opened | Before | Intended | Sent | Removed | Cleared, Field(discriminator="kind")]
 
 
 class Ledger:
     """Use `open`, and `close` at the end; it is locked for this process in between."""
 
-    def __init__(self, lines: Lines, entries: Iterable[Opened | Before | Intended | Removed | Cleared]) -> None:
+    def __init__(self, lines: Lines, entries: Iterable[Opened | Before | Intended | Sent | Removed | Cleared]) -> None:
         self._lines = lines
         self._salt = ""
         self._before: dict[Peer, set[str]] = {}
         self._outstanding: dict[Peer, dict[datetime, Intended]] = {}
+        self._sent: dict[Peer, set[str]] = {}
         self._removed: dict[Peer, int] = {}
         for entry in entries:
             self._take(entry)
@@ -122,6 +135,15 @@ class Ledger:
         for start in range(0, max(len(fresh), 1), _SEEN_PER_LINE):
             self._note(Before(peer=peer, seen=tuple(fresh[start : start + _SEEN_PER_LINE])))
 
+    def note_sent(self, peer: Peer, *contents: bytes) -> None:
+        """These are about to be forwarded in a mutating request; durable when this returns."""
+        words = dict.fromkeys(self._word(word.decode()) for content in contents for word in _WORD.findall(content))
+        self._note(Sent(peer=peer, words=tuple(words)[:_WORDS_PER_LINE]))
+
+    def was_sent(self, peer: Peer, key: str) -> bool:
+        """Whether a mutating request of this run carried the key, in whatever case the system shows it."""
+        return self._word(key) in self._sent.get(peer, ())
+
     def note_removed(self, peer: Peer, slot: datetime) -> None:
         self._note(Removed(peer=peer, slot=slot))
 
@@ -146,14 +168,17 @@ class Ledger:
         """How many appointments were taken away so far, in all parts of the run."""
         return self._removed.get(peer, 0)
 
+    def _word(self, word: str) -> str:
+        return self._digest("".join(filter(str.isalnum, word.casefold())))
+
     def _digest(self, identifier: str) -> str:
         return digest(SEEN_DOMAIN, f"{self._salt}|{identifier}".encode())
 
-    def _note(self, entry: Opened | Before | Intended | Removed | Cleared) -> None:
+    def _note(self, entry: Opened | Before | Intended | Sent | Removed | Cleared) -> None:
         self._lines.append(entry.canonical())
         self._take(entry)
 
-    def _take(self, entry: Opened | Before | Intended | Removed | Cleared) -> None:
+    def _take(self, entry: Opened | Before | Intended | Sent | Removed | Cleared) -> None:
         if isinstance(entry, Opened):
             self._salt = entry.salt
         elif isinstance(entry, Before):
@@ -162,6 +187,8 @@ class Ledger:
             slots = self._outstanding.setdefault(entry.peer, {})
             slots.pop(entry.slot, None)  # the latest intent stands last
             slots[entry.slot] = entry
+        elif isinstance(entry, Sent):
+            self._sent.setdefault(entry.peer, set()).update(entry.words)
         elif isinstance(entry, Removed):
             self._removed[entry.peer] = self._removed.get(entry.peer, 0) + 1
         else:
@@ -170,15 +197,23 @@ class Ledger:
 
 class Cleaner:
     """One peer's. `begin` before the first write, `clean` after the last; `residue` is what the last one found, and
-    `strays` how much of it stands where nothing was intended."""
+    `strays` how much of it stands where nothing was intended. `alone`: nobody else uses the system, so that whatever
+    is new there is the run's."""
 
     def __init__(
-        self, observer: Observer, ledger: Ledger, pool: Pool, peer: Peer, *, seconds: float = CLEANING_SECONDS
+        self,
+        observer: Observer,
+        ledger: Ledger,
+        pool: Pool,
+        peer: Peer,
+        *,
+        alone: bool = False,
+        seconds: float = CLEANING_SECONDS,
     ) -> None:
         self.residue: Residue | None = None
         self.strays = 0
         self._observer, self._ledger, self._pool, self._peer = observer, ledger, pool, peer
-        self._seconds = seconds
+        self._alone, self._seconds = alone, seconds
 
     async def begin(self) -> None:
         """Note what stands there already; what an earlier part of this run left is removed first. Raises
@@ -187,7 +222,7 @@ class Cleaner:
             await self.clean()
         try:
             seen = await self._look()
-        except Exception as error:  # noqa: BLE001 - an author's observer, whose text could hold anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's observer, whose text could hold anything
             raise TargetError(
                 f"the observer raised {type(error).__name__} at its first look; is the system up, and are the "
                 "observer and its credentials right?"
@@ -221,7 +256,7 @@ class Cleaner:
                     return self._unverified()
                 swept = await self._sweep()
                 return self._found(swept, await self._look())
-        except Exception:  # noqa: BLE001 - an author's observer: whatever it raises, the ledger knows the upper bound
+        except (Exception, SystemExit):  # noqa: BLE001 - an author's observer: whatever it raises, the ledger knows the upper bound
             return self._unverified()
 
     async def _sweep(self) -> Sequence[Seen]:
@@ -238,12 +273,13 @@ class Cleaner:
         try:
             async with asyncio.timeout(REMOVAL_SECONDS):
                 await self._observer.remove(seen.identifier)
-        except Exception:  # noqa: BLE001, S110 - an author's observer; the look that follows says whether it stands
+        except (Exception, SystemExit):  # noqa: BLE001, S110 - an author's observer; the look that follows says whether it stands
             pass
 
     def _found(self, swept: Sequence[Seen], seen: Sequence[Seen]) -> Residue:
         """The residue by a look after the sweep; what it settles is noted in the ledger."""
-        standing = [each for each in seen if not each.cancelled and (self._ours(each) or self._astray(each))]
+        ours = [each for each in seen if self._ours(each) or self._astray(each) or self._doubtful(each)]
+        standing = [each for each in ours if not each.cancelled]
         still, shown = {each.identifier for each in standing}, {each.identifier for each in seen}
         self.strays = sum(not self._ours(each) for each in standing)
         gone = [each for each in swept if each.identifier not in still]
@@ -279,15 +315,25 @@ class Cleaner:
         return await self._observer.appointments(self._pool.first - MARGIN, self._pool.first + length + MARGIN)
 
     def _ours(self, seen: Seen) -> bool:
-        ours = seen.subject is None or seen.subject in self._pool.subjects
-        return self.is_new(seen) and ours and self._ledger.is_outstanding(self._peer, seen.start)
+        if not (self.is_new(seen) and self._ledger.is_outstanding(self._peer, seen.start)):
+            return False
+        if seen.subject is not None and seen.subject not in self._pool.subjects:
+            return False
+        if self._alone or not seen.keys:
+            return self._alone or seen.subject is not None
+        return any(self._ledger.was_sent(self._peer, key) for key in seen.keys)
+
+    def _doubtful(self, seen: Seen) -> bool:
+        """New, where the run meant to write, and shown without patient and key: nobody can tell whose it is."""
+        shown = seen.keys or seen.subject is not None
+        return not shown and self.is_new(seen) and self._ledger.is_outstanding(self._peer, seen.start)
 
     def _astray(self, seen: Seen) -> bool:
         return self.is_new(seen) and seen.subject is not None and seen.subject in self._pool.subjects
 
 
-def _entries(lines: Lines) -> Iterator[Opened | Before | Intended | Removed | Cleared]:
-    reader: TypeAdapter[Opened | Before | Intended | Removed | Cleared] = TypeAdapter(Entry)
+def _entries(lines: Lines) -> Iterator[Opened | Before | Intended | Sent | Removed | Cleared]:
+    reader: TypeAdapter[Opened | Before | Intended | Sent | Removed | Cleared] = TypeAdapter(Entry)
     for number, line in enumerate(lines.lines, start=1):
         try:
             entry = reader.validate_json(line)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from secrets import token_urlsafe
 from typing import Final
 from urllib.parse import urlsplit
 
+from conformance.faults import Exchange
 from conformance.faults.messages import is_mutating
 from conformance.faults.proxy import Proxy
 from conformance.overhearing import as_guest
@@ -190,8 +191,11 @@ async def open_stage(  # noqa: PLR0913 - a stage is put together once
         faults=faults,
         read_only=reads_only,
         canary=canary,
+        before=lambda exchange: ledger.note_sent(peer, *_carried(exchange)),
     ) as proxy:
-        cleaner = None if premises.observer is None else Cleaner(premises.observer, ledger, target.pool, peer)
+        alone = peer is Peer.TWIN or target.launch is not None
+        watcher = premises.observer
+        cleaner = None if watcher is None else Cleaner(watcher, ledger, target.pool, peer, alone=alone)
         stage = Stage(
             peer=peer,
             name=name,
@@ -205,7 +209,7 @@ async def open_stage(  # noqa: PLR0913 - a stage is put together once
             budget=target.writes,
             ledger=ledger,
             cleaner=cleaner,
-            alone=peer is Peer.TWIN or target.launch is not None,
+            alone=alone,
             secret=premises.secrets.get(credential, ""),
             limited=premises.secrets.get(LIMITED),
             wrong_secret=_wrong(told),
@@ -223,6 +227,13 @@ async def open_stage(  # noqa: PLR0913 - a stage is put together once
 def claims(adapter: Adapter, name: str, told: TargetConnection) -> Descriptor:
     """What the adapter claims for a target's connection, asked before anything is started; raises `TargetError`."""
     return _described(adapter, name, _connection(name, told, told.base_url or "http://127.0.0.1:1/", {}))
+
+
+def _carried(exchange: Exchange) -> Iterator[bytes]:
+    """Where a native key can be in a request; its credential is none of them."""
+    yield exchange.target.encode()
+    yield exchange.request_body
+    yield from (value.encode() for name, value in exchange.request_headers if name.lower() != "authorization")
 
 
 def _connection(name: str, told: TargetConnection, base_url: str, settings: Mapping[str, Setting]) -> Connection:

@@ -157,6 +157,27 @@ def test_a_run_that_was_killed_is_cleaned_up_from_its_ledger_and_can_be_resumed(
     assert site.server.stored_events == before
 
 
+def test_an_event_that_a_stranger_makes_during_the_run_is_never_removed(site: Site) -> None:
+    """In every slot of the pool's first hours, while the run books there: no patient is shown, and the key decides."""
+    process = site.started("report")
+    ledger, made = site.directory / "report" / "ledger.jsonl", []
+    with httpx.Client(auth=(site.server.user, site.server.password)) as client:
+        for number in range(12):
+            while process.poll() is None and (not ledger.exists() or ledger.read_bytes().count(b"intended") < number):
+                time.sleep(0.005)
+            hour, minute = divmod(30 * number, 60)
+            start, end = f"20310505T{8 + hour:02}{minute:02}00Z", f"20310505T{8 + hour:02}{minute + 29:02}00Z"
+            text = STRANGERS.replace("a-stranger", f"late-{number}").replace("20310505T083000Z", start)
+            text = text.replace("20310505T090000Z", end)
+            headers = {"Content-Type": "text/calendar"}
+            reply = client.put(f"{site.server.collection_url}late-{number}.ics", content=text, headers=headers)
+            made.append(reply.status_code)
+    process.communicate(timeout=200)
+    assert made == [201] * 12
+    stored = b"".join(site.server.stored_events)
+    assert stored.count(b"UID:late-") == 12 and len(site.server.stored_events) == 13
+
+
 def test_a_server_that_stops_half_way_is_never_conformant(site: Site) -> None:
     process = site.started("report")
     ledger = site.directory / "report" / "ledger.jsonl"

@@ -99,7 +99,7 @@ def test_a_run_is_not_taken_up_for_another_target(started, conformance, outside,
     left = outside.appointments()
     outside.target.write_text(outside.target.read_text().replace("commit_seconds = 1", "commit_seconds = 2"))
     ended = conformance("run", "sandbox", "--target", outside.target, "--report", report, "--resume", "--json")
-    assert ended.exit_code == 2 and "the target changed" in ended.message
+    assert ended.exit_code == 2 and "the target and the target file changed" in ended.message
     ended = conformance("clean", "--target", outside.target, "--report", report, "--json")
     assert ended.exit_code == 2 and "of another target" in ended.message
     assert outside.appointments() == left

@@ -30,10 +30,17 @@ class Calendar:
         self.removing = asyncio.Event()
 
     def put(
-        self, identifier: str, start: datetime, subject: str | None = "patient-1", *, cancelled: bool = False
+        self,
+        identifier: str,
+        start: datetime,
+        subject: str | None = "patient-1",
+        *,
+        cancelled: bool = False,
+        keys: tuple[str, ...] = (),
     ) -> None:
+        end = start + HALF_AN_HOUR
         self.stands[identifier] = Seen(
-            identifier=identifier, start=start, end=start + HALF_AN_HOUR, subject=subject, cancelled=cancelled
+            identifier=identifier, start=start, end=end, subject=subject, cancelled=cancelled, keys=keys
         )
 
     async def appointments(self, start: datetime, end: datetime) -> Sequence[Seen]:

@@ -46,11 +46,35 @@ async def test_a_stranger_who_came_during_the_run_is_never_touched(calendar, cle
     assert calendar.removed == [] and residue.remaining == 0
 
 
-async def test_where_the_system_shows_no_subject_the_slot_alone_decides(calendar, cleaner, intend, at):
+async def test_where_the_system_shows_neither_patient_nor_key_nothing_is_removed_and_all_is_reported(
+    calendar, cleaner, intend, at
+):
     await cleaner.begin()
     intend(1)
-    calendar.put("ours", at(1), None)
+    calendar.put("whose", at(1), subject=None)
+    residue = await cleaner.clean()
+    assert (residue.removed, residue.remaining, calendar.removed) == (0, 1, [])
+
+
+async def test_where_the_run_is_alone_with_the_system_the_slot_decides(calendar, ledger, pool, intend, at):
+    cleaner = Cleaner(calendar, ledger, pool, Peer.TARGET, alone=True)
+    await cleaner.begin()
+    intend(1)
+    calendar.put("ours", at(1), subject=None)
     assert (await cleaner.clean()).removed == 1
+
+
+async def test_where_the_system_shows_keys_only_one_that_a_request_carried_is_the_runs(
+    calendar, cleaner, ledger, intend, at
+):
+    key = "0123456789abcdef0123"
+    await cleaner.begin()
+    intend(1)
+    ledger.note_sent(Peer.TARGET, b"/events/" + key.encode() + b".ics", b"")
+    calendar.put("ours", at(1), subject=None, keys=(key.upper(),))
+    calendar.put("theirs", at(1), subject=None, keys=("fedcba9876543210fedc",))
+    residue = await cleaner.clean()
+    assert (calendar.removed, residue.remaining) == (["ours"], 0)
 
 
 @pytest.mark.parametrize("hours", [-14, -1, 0.25, 1, 14])

@@ -15,7 +15,7 @@ NOON = datetime(2031, 5, 5, 12, 0, tzinfo=UTC)
 
 
 def header(**changes) -> Header:
-    given = {"adapter": "aa" * 32, "suite": "bb" * 32, "target": "cc" * 32, "salt": "dd" * 32}
+    given = {"adapter": "aa" * 32, "suite": "bb" * 32, "target": "cc" * 32, "file": "ee" * 32, "salt": "dd" * 32}
     return Header(**{"profile": Profile.SANDBOX, "started_at": NOON, **given, **changes})
 
 
