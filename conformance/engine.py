@@ -111,9 +111,9 @@ class Run:
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:
-        """In the order in which they run. A read-only profile leaves out whatever could write."""
-        reads_only = self.options.profile is Profile.PRODUCTION_READONLY
-        return tuple(each for each in REQUIREMENTS.values() if each.reads_only or not reads_only)
+        """In the order in which they run; for a practice's own system only what it may bear."""
+        production = self.options.profile is Profile.PRODUCTION_READONLY
+        return tuple(each for each in REQUIREMENTS.values() if each.suits_production or not production)
 
     async def execute(self, requirement_id: str) -> Result:
         """Try one requirement and keep its result; raises nothing but cancellation."""

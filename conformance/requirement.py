@@ -100,6 +100,11 @@ class Requirement:
         return self.writes == 0
 
     @property
+    def suits_production(self) -> bool:
+        """Whether a practice's own system may bear it: no write, and no credential that could lock its account out."""
+        return self.reads_only and Need.CREDENTIAL not in self.needs
+
+    @property
     def admits_twin(self) -> bool:
         """Whether evidence from a twin counts."""
         return self.stands_in or self.tier is Tier.EXHAUSTIVE

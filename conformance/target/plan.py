@@ -109,7 +109,7 @@ def plan(
 def places(requirement: Requirement, target: Target, *, limited: bool, profile: Profile) -> tuple[Peer, ...]:
     """Where a requirement is tried; nowhere for want of a twin, or because this profile only reads."""
     reads_only = profile is Profile.PRODUCTION_READONLY
-    if reads_only and not requirement.reads_only:
+    if reads_only and not requirement.suits_production:
         return ()
     twin = (Peer.TWIN,) if target.twin is not None and not reads_only else ()
     heavy = requirement.tier is Tier.EXHAUSTIVE and not (target.exhaustive or target.launch is not None)

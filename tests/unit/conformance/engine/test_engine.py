@@ -206,6 +206,7 @@ async def test_a_read_only_run_sends_no_write_and_is_never_conformant(site: Any,
     found = judged(results)
     assert found["ready.proven"] == found["observe.absent"] == "passed"
     assert "book.applied" not in found
+    assert "ready.credentials-rejected" not in found  # three of these lock an account out
 
 
 async def test_a_write_budget_that_is_used_up_stops_the_writes(site: Any, judged: Judged) -> None:
