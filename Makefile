@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 BREAKS ?=
 MUTANTS ?=
+REPORTS ?= build/conformance-$(shell date +%Y%m%d-%H%M%S)
 THRESHOLD ?= 95
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest requirements breaks docs crash bench lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks docs crash bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +20,8 @@ demo: $(VENV)/demo.stamp ## set up, then book, reschedule and cancel against a r
 
 test: check pytest ## set up, then everything that must hold: lint, types, import rules, tests
 
-pytest: $(VENV)/dev.stamp ## the tests alone
-	$(BIN)/python -m pytest -q
+pytest: $(VENV)/dev.stamp ## the tests alone, a file to a processor at a time
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 check: lint types imports ## everything but the tests
 
@@ -40,6 +41,10 @@ imports: $(VENV)/dev.stamp ## import rules: who may know whom
 
 selftest: $(VENV)/dev.stamp ## try the conformance suite on adapters broken on purpose (MUTANTS="retries …" for some)
 	$(BIN)/gateway conformance selftest $(MUTANTS)
+
+conformance: $(VENV)/dev.stamp ## try our own adapters: the embedded sandbox, and CalDAV on a Radicale (REPORTS=directory)
+	$(BIN)/gateway conformance run sandbox --target adapters/sandbox/conformance.toml --report $(REPORTS)/sandbox
+	$(BIN)/gateway conformance run caldav --target adapters/caldav/conformance.toml --report $(REPORTS)/caldav
 
 requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalogue they hold (THRESHOLD=95)
 	$(BIN)/python -m conformance.catalogue.coverage --threshold $(THRESHOLD)
