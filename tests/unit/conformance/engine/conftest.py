@@ -55,6 +55,10 @@ class Site:
         }
         return Target.parse(json.dumps(document | changes))
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        return {"vendor": TOKEN, "limited": LIMITED}
+
     async def run(
         self, *only: str, adapter: Adapter | None = None, options: Options | None = None, **changes: Any
     ) -> Results:
