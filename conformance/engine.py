@@ -25,7 +25,6 @@ from conformance.attempt import CouldNotRunError
 from conformance.checks import CHECKS
 from conformance.conduct import CONDUCT, overheard
 from conformance.conduct import judge as judge_conduct
-from conformance.faults import UNREACHED
 from conformance.overhearing import Overhearing, as_host
 from conformance.redaction import masked
 from conformance.registry import REQUIREMENTS
@@ -50,12 +49,12 @@ from conformance.target.ledger import Ledger
 from conformance.target.stage import BlindObserverError, NoObserverError, NoSlotError, Stage, open_stage
 from conformance.trial import CheckFailed, Trial
 from conformance.verdict import at_most_once, derive
+from conformance.weighing import weighed
 from gateway import conformity
 from gateway.clock import Clock, SystemClock
 from gateway.contracts.adapter import Adapter
 from gateway.contracts.canonical import digest
 from gateway.contracts.connection import Scheme
-from gateway.contracts.failures import Code
 from gateway.testing import Premises
 
 CHECK_SECONDS: Final = 300.0
@@ -202,31 +201,11 @@ class Run:
         self.overhearing.forget()
         trial = Trial(stage=stage, requirement=requirement)
         with self.overhearing.listen():  # check by check: whoever runs the suite may swap standard streams in between
-            judgement, reason = await self._judged(trial)
+            word = await self._judged(trial)
         exchanges = stage.proxy.since(before)
         misconduct = tuple(sorted(set(overheard(trial, self.overhearing, exchanges))))
-        if judgement is Judgement.FAILED and any(exchange.note == UNREACHED for exchange in exchanges):
-            judgement, reason = Judgement.COULD_NOT_RUN, UNREACHED
-        if stage.proxy.refused and (judgement is not Judgement.FAILED or stage.proxy.refused[-1].number > before):
-            judgement, reason = Judgement.COULD_NOT_RUN, "the write budget is used up"
-        if self.overhearing.deaf and judgement is Judgement.PASSED:
-            judgement, reason = Judgement.COULD_NOT_RUN, "the adapter logs or prints more than can be listened to"
-        if (
-            misconduct
-            and judgement is Judgement.PASSED
-            and requirement.at_most_once
-            and "second-mutation" in misconduct
-        ):
-            judgement, reason = Judgement.FAILED, "a second mutating request was sent or tried"
-        if judgement is Judgement.FAILED and await _crowded_out(trial):
-            judgement, reason = Judgement.COULD_NOT_RUN, "contention: somebody else took a slot during the check"
-        if any(attempt.sent > 1 for attempt in trial.attempts) and judgement is not Judgement.FAILED:
-            # whatever stood in the check's way: what could not run is tried again, and this must not be forgotten
-            judgement, reason = Judgement.FAILED, "more than one mutating request was sent for one commit"
-        strays = stage.strays
-        await stage.clean()
-        if judgement is Judgement.PASSED and trial.nothing_else and stage.strays > strays:
-            judgement, reason = _strayed(stage)
+        deaf = self.overhearing.deaf
+        judgement, reason = await weighed(trial, word, exchanges, misconduct, before=before, deaf=deaf)
         return Result(
             requirement=requirement.id,
             judgement=judgement,
@@ -382,21 +361,6 @@ def fingerprint(target: Target) -> str:
     told = target.connection
     content = "|".join((told.base_url or target.launch or "", told.canonical().decode()))
     return digest(TARGET_DOMAIN, content.encode())
-
-
-async def _crowded_out(trial: Trial) -> bool:
-    """Whether an attempt was told that its slot is taken, and a stranger has it. One that was told anything else is
-    the adapter's own affair, whoever stands there."""
-    told = [each for each in trial.attempts if Code.SLOT_TAKEN in (each.readiness, each.result and each.result.code)]
-    return any([await trial.stage.is_taken_by_strangers(each.slot) for each in told])
-
-
-def _strayed(stage: Stage) -> tuple[Judgement, str]:
-    """An appointment that nobody approved: where others could have made it, it proves nothing, and excuses nothing."""
-    reason = "one of the test patients has a new appointment at a time that was not approved"
-    if stage.alone:
-        return Judgement.FAILED, reason
-    return Judgement.COULD_NOT_RUN, f"{reason}; does somebody else use them?"
 
 
 def _version() -> str:
