@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -43,6 +44,7 @@ from conformance.results import (
     TargetIdentity,
     Verdict,
 )
+from conformance.statement import suite_digest
 from conformance.target import safety, system
 from conformance.target.file import Target
 from conformance.target.ledger import Ledger
@@ -137,8 +139,8 @@ class Run:
         """The document of the run. Its verdict is derived from the rest of it."""
         results = Results(
             contract_version=CONTRACT_VERSION,
-            suite=conformity.code_digest("conformance"),
-            suite_version=self.identity.version if self.identity.distribution == "scheduling-gateway" else _version(),
+            suite=suite_digest(),
+            suite_version=version("scheduling-gateway"),
             adapter=self.identity,
             descriptor=self.main.descriptor,
             commitment=self.main.descriptor.commitment,
@@ -361,9 +363,3 @@ def fingerprint(target: Target) -> str:
     told = target.connection
     content = "|".join((told.base_url or target.launch or "", told.canonical().decode()))
     return digest(TARGET_DOMAIN, content.encode())
-
-
-def _version() -> str:
-    from importlib.metadata import version  # noqa: PLC0415 - asked once, and only for other distributions' adapters
-
-    return version("scheduling-gateway")

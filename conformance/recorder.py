@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from conformance.results import Judgement, Profile, Result
 from conformance.target.file import TargetError
@@ -129,13 +129,5 @@ class Recorder:
 
 def _entries(lines: Lines) -> list[Header | Part | Ended]:
     reader: TypeAdapter[Header | Part | Ended] = TypeAdapter(Entry)
-    entries: list[Header | Part | Ended] = []
-    for number, line in enumerate(lines.lines, start=1):
-        try:
-            entry = reader.validate_json(line)
-        except ValidationError:
-            raise DocumentError(f"{RUN_FILE}, line {number}: not a line of a run; begin a new one elsewhere") from None
-        if isinstance(entry, Header) is not (number == 1):
-            raise DocumentError(f"{RUN_FILE}, line {number}: out of place; begin a new run elsewhere")
-        entries.append(entry)
-    return entries
+    strange, misplaced = "not a line of a run; begin a new one elsewhere", "out of place; begin a new run elsewhere"
+    return list(lines.entries(reader, Header, strange=strange, misplaced=misplaced))

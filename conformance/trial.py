@@ -20,6 +20,7 @@ import httpx
 from conformance.attempt import Attempt, CouldNotRunError
 from conformance.faults import Fault, Point, Which
 from conformance.faults import Receipt as FaultReceipt
+from conformance.faults.messages import is_mutating
 from conformance.requirement import Requirement
 from conformance.results import AttemptRecord
 from conformance.target.stage import Stage
@@ -289,7 +290,7 @@ class Trial:
         safe_posts = self.stage.descriptor.safe_posts
         for attempt in self.attempts:
             for call in attempt.witness.calls:
-                mutating = sum(self.stage.is_mutating(method, path, safe_posts) for method, path in call.tried)
+                mutating = sum(is_mutating(method, path, safe_posts) for method, path in call.tried)
                 if mutating > 1 or attempt.sent > 1:
                     yield "second-mutation"
                 if mutating and call.phase is not Phase.COMMIT:

@@ -193,6 +193,7 @@ class Check(pytest.Item):
             self.session.shouldfail = "conformance: the run cannot go on"
             raise NotMetError(told) from None
         if result.judgement is Judgement.NOT_APPLICABLE:
+            # pytest's word for it; the session's verdict comes from the results and never from this
             pytest.skip(result.reason or "not applicable, by the adapter's own claims")
         if result.judgement is not Judgement.PASSED:
             raise NotMetError(f"{result.judgement}: {result.reason or self._requirement.statement}")

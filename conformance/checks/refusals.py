@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -70,19 +71,29 @@ async def shared(trial: Trial) -> None:
     await trial.must_stand(2 if late.done else 1, late.slot)
 
 
-async def stale_version(trial: Trial, operation: Operation) -> None:
-    """Somebody moves the appointment while this attempt holds its old version."""
+async def _in_hand(trial: Trial, operation: Operation) -> tuple[Attempt, Attempt, datetime | None]:
+    """A booking, a ready attempt to change it, and the slot that the change is for."""
     booking = await trial.booked()
     slot = await trial.slot() if operation is Operation.RESCHEDULE else None
     late = await trial.following(booking, operation, slot)
     await late.must_be_ready()
+    return booking, late, slot
+
+
+async def _refused_as_changed(trial: Trial, late: Attempt) -> None:
+    await late.commit()
+    trial.expect_effect(late, Effect.REFUSED)
+    trial.expect_code(late.code, Code.TARGET_CHANGED, Code.TARGET_NOT_FOUND)
+
+
+async def stale_version(trial: Trial, operation: Operation) -> None:
+    """Somebody moves the appointment while this attempt holds its old version."""
+    booking, late, slot = await _in_hand(trial, operation)
     move = await trial.following(booking, Operation.RESCHEDULE, await trial.slot())
     await move.must_be_ready()
     await move.commit()
     trial.must(move.done, "the change in between was not made")
-    await late.commit()
-    trial.expect_effect(late, Effect.REFUSED)
-    trial.expect_code(late.code, Code.TARGET_CHANGED, Code.TARGET_NOT_FOUND)
+    await _refused_as_changed(trial, late)
     await trial.must_stand(1, move.slot)
     again = await trial.following(booking, operation, slot)
     trial.expect_code(await again.ready(), Code.TARGET_CHANGED)
@@ -90,19 +101,14 @@ async def stale_version(trial: Trial, operation: Operation) -> None:
 
 async def cancelled(trial: Trial, operation: Operation) -> None:
     """Somebody cancels the appointment while this attempt holds its old version."""
-    booking = await trial.booked()
-    slot = await trial.slot() if operation is Operation.RESCHEDULE else None
-    late = await trial.following(booking, operation, slot)
-    await late.must_be_ready()
+    booking, late, _ = await _in_hand(trial, operation)
     cancellation = await trial.following(booking, Operation.CANCEL)
     await cancellation.must_be_ready()
     if operation is Operation.CANCEL:  # the same action: another approval, hence another native key
         trial.must(cancellation.key != late.key, "both cancellations have the same native key")
     await cancellation.commit()
     trial.must(cancellation.done, "the cancellation in between was not made")
-    await late.commit()
-    trial.expect_effect(late, Effect.REFUSED)
-    trial.expect_code(late.code, Code.TARGET_CHANGED, Code.TARGET_NOT_FOUND)
+    await _refused_as_changed(trial, late)
     await trial.must_stand(0, late.slot)
 
 

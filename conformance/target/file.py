@@ -80,9 +80,10 @@ class Target(Model):
     """One target file.
 
     `launch` starts the system for the run (`PremisesFactory`); what it says replaces `base_url`, and the run is
-    exhaustive. `twin` is a stand-in for the checks that a real sandbox cannot bear. `observer` makes an
-    `Observer` from (base URL, secrets by name); premises bring their own. `known` are failures that an author lives
-    with for now, each with its reason: they change no verdict, and one that no longer fails must be taken out.
+    exhaustive. `twin` is a stand-in for the checks that a real sandbox cannot bear. `observer` makes an `Observer` from
+    (base URL, secrets by name), as `ObserverFactory` says; premises bring their own. `known` are failures that an
+    author lives with for now, each with its reason: they change no verdict, and one that no longer fails must be taken
+    out.
     """
 
     sandbox: bool

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from conformance.results import Peer, RequirementId, Residue
 from conformance.target.file import Pool, TargetError
@@ -334,11 +334,5 @@ class Cleaner:
 
 def _entries(lines: Lines) -> Iterator[Opened | Before | Intended | Sent | Removed | Cleared]:
     reader: TypeAdapter[Opened | Before | Intended | Sent | Removed | Cleared] = TypeAdapter(Entry)
-    for number, line in enumerate(lines.lines, start=1):
-        try:
-            entry = reader.validate_json(line)
-        except ValidationError:
-            raise DocumentError(f"{LEDGER_FILE}, line {number}: not a line of a ledger; clean up by hand") from None
-        if isinstance(entry, Opened) is not (number == 1):
-            raise DocumentError(f"{LEDGER_FILE}, line {number}: out of place; clean up by hand")
-        yield entry
+    strange, misplaced = "not a line of a ledger; clean up by hand", "out of place; clean up by hand"
+    return lines.entries(reader, Opened, strange=strange, misplaced=misplaced)

@@ -10,11 +10,16 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from gateway import documents
 from gateway.errors import DocumentError
+
+E = TypeVar("E")
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 
@@ -49,6 +54,18 @@ class Lines:
             os.close(descriptor)
             raise
         return cls(descriptor, shown, tuple(content.split(b"\n")[:-1]))
+
+    def entries(self, reader: TypeAdapter[E], first: type, *, strange: str, misplaced: str) -> Iterator[E]:
+        """What stood there, read; the first entry, and no other, is of the kind `first`. Raises `DocumentError`, which
+        names the line and says what is to be done (`strange`, `misplaced`), and repeats nothing of it."""
+        for number, line in enumerate(self.lines, start=1):
+            try:
+                entry = reader.validate_json(line)
+            except ValidationError:
+                raise DocumentError(f"{self.shown}, line {number}: {strange}") from None
+            if isinstance(entry, first) is not (number == 1):
+                raise DocumentError(f"{self.shown}, line {number}: {misplaced}")
+            yield entry
 
     def append(self, line: bytes) -> None:
         """Durable when this returns; raises `DocumentError`, after which the line may or may not be there."""

@@ -18,7 +18,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from conformance.faults import Exchange
-from conformance.faults.messages import is_mutating
 from conformance.faults.proxy import Proxy
 from conformance.overhearing import as_guest
 from conformance.requirement import Requirement
@@ -130,9 +129,6 @@ class Stage:
     def intend(self, requirement: Requirement, slot: datetime) -> None:
         """Durably, before anything can be sent."""
         self.ledger.intend(requirement.id, self.peer, slot)
-
-    def is_mutating(self, method: str, path: str, safe_posts: Sequence[str]) -> bool:
-        return is_mutating(method, path, safe_posts)
 
     async def clean(self) -> None:
         """Remove what the run created so far, last first."""

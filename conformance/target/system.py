@@ -35,7 +35,7 @@ async def named(stack: AsyncExitStack, target: Target, directory: Path) -> Premi
 
 async def launched(stack: AsyncExitStack, spec: str) -> Premises:
     """Started for this run, and ended with `stack`."""
-    started = cast(AbstractAsyncContextManager[Premises], _called(spec))
+    started = cast(AbstractAsyncContextManager[Premises], _called(spec))  # a `PremisesFactory`'s
     try:
         premises = await stack.enter_async_context(started)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - as below

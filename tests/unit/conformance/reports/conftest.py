@@ -147,7 +147,7 @@ def altered(whole: Results, **by_id: object) -> Results:
     spelled = {each.requirement.replace(".", "_").replace("-", "_"): each.requirement for each in whole.results}
     wanted = {spelled[name]: change for name, change in by_id.items()}
     kept = [
-        each.model_copy(update=wanted.get(each.requirement, {}))  # type: ignore[arg-type]
+        each.model_copy(update=wanted.get(each.requirement, {}))  # type: ignore[arg-type] # a test changes members of several types
         for each in whole.results
         if wanted.get(each.requirement, {}) is not None
     ]

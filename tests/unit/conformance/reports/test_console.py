@@ -60,7 +60,7 @@ def test_a_reason_is_text_and_never_markup(conformant: Results) -> None:
 def test_a_terminal_sees_the_check_that_runs_and_the_bar_goes_away_with_an_error(conformant: Results) -> None:
     written = io.StringIO()
     screen = rich.console.Console(file=written, width=120, force_terminal=True, color_system=None)
-    with pytest.raises(RuntimeError, match="broken off"), Console(screen) as watcher:  # noqa: PT012
+    with pytest.raises(RuntimeError, match="broken off"), Console(screen) as watcher:  # noqa: PT012 - what is drawn before the error is the point
         watcher.begin(2)
         watcher.started(REQUIREMENTS["book.applied"])
         watcher.ended(conformant.results[4])
