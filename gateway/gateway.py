@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from ssl import SSLContext
 
-from gateway import config, conformity, observation, recovery
+from gateway import conformity, observation, recovery
 from gateway.attempt import AttemptEnded, KeyTaken, Run
 from gateway.audit.acknowledgement import Sinks
 from gateway.boundary import Boundary
@@ -28,14 +29,11 @@ from gateway.contracts.statements import Decision, Purpose, Stop, Withdrawal
 from gateway.contracts.words import End, State
 from gateway.errors import Conflict, InvalidInput, NotFound
 from gateway.gates import Gatekeeper
-from gateway.governance import Governance
 from gateway.journal import AttemptFile, Journal, ProposalFile
 from gateway.journal._sqlite import SqliteJournal
 from gateway.orchestrator import Orchestrator
 from gateway.plugins import Plugins, discover
-from gateway.policy import PolicyStore
-from gateway.ports import Ports
-from gateway.signatures import Keyring
+from gateway.ports import Ports, Sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +57,11 @@ class Gateway:
         `plugins` are further pluggy plugins beside the installed ones. Raises `ConfigurationError`,
         saying what to mend, or `JournalUnavailable`.
         """
-        configuration = config.load(home)
-        found = discover(plugins)
+        sealed = Sealed.load(home)
+        configuration, found = sealed.configuration, discover(plugins)
         journal = SqliteJournal.open(home / configuration.settings.journal, key=configuration.sibling_key)
         try:
-            gateway = cls._assemble(configuration, found, journal, clock or SystemClock())
+            gateway = cls.assemble(sealed, found, journal, clock or SystemClock())
             gateway = replace(gateway, recovered=tuple(await recovery.recover(gateway.ports)))
             try:
                 yield gateway
@@ -73,12 +71,15 @@ class Gateway:
             await journal.aclose()
 
     @classmethod
-    def _assemble(
-        cls, configuration: config.Configuration, plugins: Plugins, journal: Journal, clock: Clock
+    def assemble(
+        cls, sealed: Sealed, plugins: Plugins, journal: Journal, clock: Clock, *, tls: SSLContext | None = None
     ) -> Gateway:
+        """Put the parts together, over an open journal. Nothing is recovered: `open` is what programs use.
+
+        `tls` overrides the system's trust store.
+        """
+        configuration, keyring, governance = sealed.configuration, sealed.keyring, sealed.governance
         settings, home = configuration.settings, configuration.home
-        keyring = Keyring(configuration.keys)
-        governance = Governance.load(configuration, keyring)
         boundary = Boundary(
             adapters=plugins.adapters(),
             connections=configuration.connections,
@@ -88,6 +89,7 @@ class Gateway:
             admits=lambda host, port: governance.admits_host(host, port, clock.now()),
             sibling_digest=journal.sibling_digest,
             bounds=settings.bounds,
+            tls=tls,
         )
         conforming = conformity.admit(configuration, keyring, plugins.adapters(), boundary.describe, clock.now())
         sinks = Sinks(
@@ -107,7 +109,7 @@ class Gateway:
             keyring=keyring,
             governance=governance,
             conformity=conforming,
-            policies=PolicyStore.load(configuration.policies_directory),
+            policies=sealed.policies,
             boundary=boundary,
             journal=journal,
             sinks=sinks,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Self
 
+from gateway import config
 from gateway.audit.acknowledgement import Sinks
 from gateway.boundary import Boundary
 from gateway.clock import Clock
@@ -18,6 +21,28 @@ from gateway.governance import Governance
 from gateway.journal import Journal
 from gateway.policy import PolicyStore
 from gateway.signatures import Keyring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """What a sealed home says, read and verified once; any number of gateways may be opened on it."""
+
+    configuration: Configuration
+    keyring: Keyring
+    governance: Governance
+    policies: PolicyStore
+
+    @classmethod
+    def load(cls, home: Path) -> Self:
+        """Raises `ConfigurationError`, saying what to mend."""
+        configuration = config.load(home)
+        keyring = Keyring(configuration.keys)
+        return cls(
+            configuration=configuration,
+            keyring=keyring,
+            governance=Governance.load(configuration, keyring),
+            policies=PolicyStore.load(configuration.policies_directory),
+        )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -33,7 +33,7 @@ from gateway.journal._entries import check
 from gateway.journal._owners import Owners
 from gateway.journal._sqlite_archive import open_archive
 from gateway.journal._sqlite_connection import Synchronous, connect, create, migrate
-from gateway.journal._sqlite_writer import Writer
+from gateway.journal._sqlite_writer import Transactions, Writer, Writes
 
 KEY_DOMAIN: Final = "journal-key/v1"
 MIN_KEY_BYTES: Final = 32
@@ -43,7 +43,7 @@ BUSY_SECONDS: Final = 5.0
 class SqliteJournal:
     """`Journal` over one file. Use from one event loop at a time."""
 
-    def __init__(self, path: Path, key: bytes, reader: sqlite3.Connection, writer: Writer, owners: Owners) -> None:
+    def __init__(self, path: Path, key: bytes, reader: sqlite3.Connection, writer: Writes, owners: Owners) -> None:
         self._path = path
         self._key = key
         self._reader = reader
@@ -79,7 +79,7 @@ class SqliteJournal:
             reader.execute("PRAGMA query_only = 1")
             owners = Owners(path)
             opened.pop_all()
-            return cls(path, key, reader, Writer(durable, light), owners)
+            return cls(path, key, reader, Writer(Transactions(durable, light)), owners)
 
     @property
     def owner(self) -> OwnerId:

@@ -1,6 +1,7 @@
 """The one thread that writes: whatever waits goes into one transaction, under one fsync.
 
-Owns: group commit, and what a failure means. Nothing is answered before its COMMIT returned.
+Owns: group commit, and what a failure means. Nothing is answered before its COMMIT returned. Whoever has no
+thread runs `Transactions` by itself, as `Writes`.
 Refuses: to go on after a COMMIT that failed, or after a disk fault: what is on disk is then unknown, and
 every later call fails with `JournalFailed` (RELIABILITY fact 3). Before COMMIT nothing is recorded, and a
 busy or read-only file is `JournalUnavailable`. Nothing is tried twice.
@@ -15,12 +16,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from gateway.errors import GatewayError, InvariantViolation, JournalFailed, JournalUnavailable
 
-Result = TypeVar("Result")
-Work = Callable[[sqlite3.Connection], Result]
+Answer = TypeVar("Answer")
+Work = Callable[[sqlite3.Connection], Answer]
 
 MAX_BATCH: Final = 256
 CHECKPOINT_EVERY: Final = 200
@@ -40,51 +41,102 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    job: _Job
-    result: Any = None
+class Result(Generic[Answer]):
+    """What became of one entry: its answer, or the error that its caller gets."""
+
+    answer: Answer | None = None
     error: GatewayError | None = None
 
-    def deliver(self) -> None:
-        if self.job.future.done():  # its caller was cancelled; the entry is recorded all the same
-            return
-        if self.error is not None:
-            self.job.future.set_exception(self.error)
-        else:
-            self.job.future.set_result(self.result)
+
+class Writes(Protocol):
+    """Who carries a journal's entries to its tables, one after the other."""
+
+    async def submit(self, work: Work[Answer], *, durable: bool = True) -> Answer:
+        """Do `work` in its own savepoint and answer once its transaction is committed.
+
+        Cancelling the caller does not take the entry back.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the database. Blocks; may be called twice."""
+        ...
 
 
-class Writer:
-    """Runs work in batches: `durable` at synchronous FULL, the rest at NORMAL, which syncs nothing.
+class Transactions:
+    """What one batch is: the transaction around its entries, and what a failure of it means.
 
-    Both connections belong to the thread, so that they never wait for one another.
+    Work that is `durable` runs at synchronous FULL, the rest at NORMAL, which syncs nothing. Both connections
+    belong to whoever runs the batches, so that they never wait for one another.
     """
 
     def __init__(self, durable: sqlite3.Connection, light: sqlite3.Connection) -> None:
         self._durable = durable
         self._light = light
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._failed = False
-        self._closed = False
         self._since_checkpoint = 0
+
+    def run(self, works: Sequence[Work[Any]], *, durable: bool) -> list[Result[Any]]:
+        """Do each work in its own savepoint, all in one transaction; their results, once it is committed."""
+        if self._failed:
+            return _all(works, JournalFailed("an earlier write to the journal's disk failed; restart and recover"))
+        connection = self._durable if durable else self._light
+        committing = False
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            results = [_entry(connection, work) for work in works]
+            committing = True
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 — whatever it was, each caller gets a bounded answer
+            fault = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            # The light connection records nothing that anyone relies on: its failure leaves no doubt behind.
+            self._failed = durable and (committing or fault in _DISK_FAULTS)
+            _roll_back(connection)
+            name = getattr(error, "sqlite_errorname", type(error).__name__)
+            if self._failed:
+                return _all(works, JournalFailed(f"a write to the journal failed ({name}); restart and recover"))
+            return _all(works, JournalUnavailable(f"nothing was recorded ({name})"))
+        if durable:
+            self._since_checkpoint += len(works)
+        return results
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the database now and then, after the answers are out (three syncs each time)."""
+        if self._failed or self._since_checkpoint < CHECKPOINT_EVERY:
+            return
+        try:
+            self._durable.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            self._failed = error.sqlite_errorcode & 0xFF in _DISK_FAULTS
+        else:
+            self._since_checkpoint = 0
+
+    def close(self) -> None:
+        self._durable.close()
+        self._light.close()
+
+
+class Writer:
+    """Runs transactions in a thread of its own, over whatever waits."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
         # A daemon, so that an abandoned journal cannot hang the interpreter; `atexit` runs while daemons
         # still do, so what was already handed over when the program was interrupted is written out.
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         atexit.register(self.close)
         self._thread.start()
 
-    async def submit(self, work: Work[Result], *, durable: bool = True) -> Result:
-        """Do `work` in its own savepoint and answer once its transaction is committed.
-
-        Cancelling the caller does not take the entry back.
-        """
+    async def submit(self, work: Work[Answer], *, durable: bool = True) -> Answer:
         if self._closed:
             raise JournalUnavailable("the journal is closed")
         loop = asyncio.get_running_loop()
         job = _Job(work, durable, loop, loop.create_future())
         self._queue.put(job)
-        result: Result = await job.future
-        return result
+        answer: Answer = await job.future
+        return answer
 
     def close(self) -> None:
         """Write out what waits, then end the thread. Blocks; may be called twice."""
@@ -93,8 +145,7 @@ class Writer:
             self._queue.put(None)
             atexit.unregister(self.close)
         self._thread.join()
-        self._durable.close()
-        self._light.close()
+        self._transactions.close()
 
     def _run(self) -> None:
         running = True
@@ -110,48 +161,15 @@ class Writer:
             for durable in (False, True):
                 batch = [job for job in jobs if job.durable is durable]
                 if batch:
-                    self._deliver(self._batch(batch, durable))
-            self._checkpoint()
-
-    def _batch(self, jobs: Sequence[_Job], durable: bool) -> list[_Answer]:
-        if self._failed:
-            return _all(jobs, JournalFailed("an earlier write to the journal's disk failed; restart and recover"))
-        connection = self._durable if durable else self._light
-        committing = False
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            answers = [_entry(connection, job) for job in jobs]
-            committing = True
-            connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 — whatever it was, each caller gets a bounded answer
-            fault = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            # The light connection records nothing that anyone relies on: its failure leaves no doubt behind.
-            self._failed = durable and (committing or fault in _DISK_FAULTS)
-            _roll_back(connection)
-            name = getattr(error, "sqlite_errorname", type(error).__name__)
-            if self._failed:
-                return _all(jobs, JournalFailed(f"a write to the journal failed ({name}); restart and recover"))
-            return _all(jobs, JournalUnavailable(f"nothing was recorded ({name})"))
-        if durable:
-            self._since_checkpoint += len(jobs)
-        return answers
-
-    def _checkpoint(self) -> None:
-        """Move the WAL into the database now and then, after the answers are out (three syncs each time)."""
-        if self._failed or self._since_checkpoint < CHECKPOINT_EVERY:
-            return
-        try:
-            self._durable.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        except sqlite3.Error as error:
-            self._failed = error.sqlite_errorcode & 0xFF in _DISK_FAULTS
-        else:
-            self._since_checkpoint = 0
+                    results = self._transactions.run([job.work for job in batch], durable=durable)
+                    self._deliver(list(zip(batch, results, strict=True)))
+            self._transactions.checkpoint()
 
     @staticmethod
-    def _deliver(answers: Sequence[_Answer]) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
-        for answer in answers:
-            by_loop.setdefault(answer.job.loop, []).append(answer)
+    def _deliver(answers: Sequence[tuple[_Job, Result[Any]]]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Job, Result[Any]]]] = {}
+        for job, result in answers:
+            by_loop.setdefault(job.loop, []).append((job, result))
         for loop, group in by_loop.items():
             try:
                 loop.call_soon_threadsafe(_deliver_all, group)
@@ -159,29 +177,34 @@ class Writer:
                 continue  # that loop is closed: nobody waits any more, and what was written stays written
 
 
-def _deliver_all(answers: Sequence[_Answer]) -> None:
-    for answer in answers:
-        answer.deliver()
+def _deliver_all(answers: Sequence[tuple[_Job, Result[Any]]]) -> None:
+    for job, result in answers:
+        if job.future.done():  # its caller was cancelled; the entry is recorded all the same
+            continue
+        if result.error is not None:
+            job.future.set_exception(result.error)
+        else:
+            job.future.set_result(result.answer)
 
 
-def _all(jobs: Sequence[_Job], error: GatewayError) -> list[_Answer]:
+def _all(works: Sequence[Work[Any]], error: GatewayError) -> list[Result[Any]]:
     """One error object per caller: a shared one would collect all their tracebacks."""
-    return [_Answer(job, error=type(error)(*error.args)) for job in jobs]
+    return [Result(error=type(error)(*error.args)) for _ in works]
 
 
-def _entry(connection: sqlite3.Connection, job: _Job) -> _Answer:
+def _entry(connection: sqlite3.Connection, work: Work[Answer]) -> Result[Answer]:
     """One entry in its savepoint: refused alone, it leaves its neighbours in the batch untouched."""
     connection.execute("SAVEPOINT entry")
     try:
-        answer = _Answer(job, result=job.work(connection))
+        result = Result(answer=work(connection))
     except GatewayError as error:
         connection.execute("ROLLBACK TO entry")
-        answer = _Answer(job, error=error)
+        result = Result(error=error)
     except sqlite3.IntegrityError as error:
         connection.execute("ROLLBACK TO entry")
-        answer = _Answer(job, error=InvariantViolation(f"the journal's own rules refuse this: {error}"))
+        result = Result(error=InvariantViolation(f"the journal's own rules refuse this: {error}"))
     connection.execute("RELEASE entry")
-    return answer
+    return result
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -144,8 +144,8 @@ def test_a_siblings_digest_cannot_be_guessed_without_the_journals_key(tmp_path: 
 async def test_concurrent_appends_share_a_commit_and_sequential_ones_take_one_each(path: Path, tell: Any) -> None:
     journal = open_at(path)
     statements: list[str] = []
-    journal._writer._durable.set_trace_callback(statements.append)
-    journal._writer._light.set_trace_callback(statements.append)
+    journal._writer._transactions._durable.set_trace_callback(statements.append)
+    journal._writer._transactions._light.set_trace_callback(statements.append)
     stories = [tell.intended(case.header(), case=case) for case in (tell.case() for _ in range(64))]
     for entry in stories[:4]:
         await journal.append(entry)
