@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RACE := .venv-bench
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 BREAKS ?=
 MUTANTS ?=
@@ -10,7 +11,7 @@ REPORTS ?= build/conformance-$(shell date +%Y%m%d-%H%M%S)
 THRESHOLD ?= 95
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks docs crash bench lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks docs crash bench profile lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,19 +59,22 @@ docs: $(VENV)/dev.stamp ## make the reference pages again from the code: failure
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
 	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py
 
-bench: $(VENV)/dev.stamp ## measure the hot path, if a benchmark is there
-	@test -d benchmarks || { echo "make bench: there is no benchmarks/ yet" >&2; exit 1; }
-	$(BIN)/python -m benchmarks
+bench: $(RACE)/stamp ## measure one commit beside a floor and the closest peers (QUICK=1: in a minute)
+	$(RACE)/bin/python -m benchmarks $(if $(QUICK),--quick)
+
+profile: $(VENV)/dev.stamp ## show where the time of one commit goes
+	$(BIN)/python -m benchmarks profile
 
 lock: ## make the locks again from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras $(LOCK) -o requirements/dev.txt
 	uv pip compile pyproject.toml --extra demo --extra build $(LOCK) -c requirements/dev.txt -o requirements/demo.txt
+	uv pip compile pyproject.toml --extra postgres --extra build --group bench $(LOCK) -c requirements/dev.txt -o requirements/bench.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find gateway adapters conformance tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(RACE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find gateway adapters conformance benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The development lock holds all that the demo needs, so its stamp stands for both.
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
@@ -81,6 +85,13 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
 $(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(BIN)/python
 	$(INSTALL) --require-hashes -r requirements/demo.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The contestants of the benchmark live apart: nothing that is developed or shipped here depends on them.
+$(RACE)/stamp: requirements/bench.txt pyproject.toml | $(BIN)/python
+	test -x $(RACE)/bin/python || $(BIN)/python -m venv $(RACE)
+	$(RACE)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/bench.txt
+	$(RACE)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(BIN)/python:

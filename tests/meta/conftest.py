@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PACKAGES = ("gateway", "adapters", "conformance")
-NOT_OURS = {".git", ".venv", "build", "dist", "__pycache__"}
+NOT_OURS = {".git", ".venv", ".venv-bench", "build", "dist", "__pycache__"}
 
 
 @dataclass(frozen=True)
