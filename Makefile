@@ -53,8 +53,9 @@ requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalo
 breaks: $(VENV)/dev.stamp ## replay the recorded one-line breaks; each must be noticed (BREAKS="STATE-03 …")
 	$(BIN)/python -m conformance.catalogue.breaks $(BREAKS)
 
-docs: $(VENV)/dev.stamp ## make the reference pages again from the code: failures, audit events, conformance
+docs: $(VENV)/dev.stamp ## make what is made from the code again: failures, audit events, conformance, hostile peers
 	$(BIN)/python -m conformance.documents.reference
+	$(BIN)/python -m tests.peers.page
 
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
 	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py

@@ -124,10 +124,14 @@ def own_headers(place: Destination, method: str, body: bytes, *, credential: str
 
 
 def marks_its_end(method: str, status: int, headers: httpx.Headers) -> bool:
-    """Whether the reply says where it ends. One that merely stops could have been cut short, unnoticed."""
+    """Whether the reply says where it ends, in one way only. One that merely stops could have been cut short,
+    unnoticed; one that states a length and chunks has two ends (RFC 9112 §6.3: an error)."""
     if method == "HEAD" or status in _BODILESS:
         return True
-    return "content-length" in headers or headers.get("transfer-encoding", "").lower().strip() == "chunked"
+    coding = headers.get("transfer-encoding")
+    if coding is None:
+        return "content-length" in headers
+    return coding.lower().strip() == "chunked" and "content-length" not in headers
 
 
 def is_encoded(headers: httpx.Headers) -> bool:

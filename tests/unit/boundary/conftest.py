@@ -1,24 +1,17 @@
-"""A peer that can behave badly on a real socket, an adapter made of functions, and a practice to engage for."""
+"""A peer on a real socket (`tests.peers`), an adapter made of functions, and a practice to engage for."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import hashlib
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from gateway.authorization import Authorization, Verdict
 from gateway.boundary import Boundary, CommitResult, Engagement
@@ -52,85 +45,11 @@ from gateway.contracts.references import (
 )
 from gateway.contracts.words import GateName, ObservationFinding
 from gateway.hookspecs import Binding, CredentialSource, Resolved
+from tests.peers.authority import Authority
+from tests.peers.peer import Peer, reply
 
 START = dt.datetime(2031, 3, 4, 9, 0, tzinfo=dt.UTC)
 SALT = hashlib.sha256(b"salt").hexdigest()
-SAFE = ("GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH")
-
-Handler = Callable[["Call"], Awaitable[None]]
-
-
-def reply(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
-    """A well-framed reply."""
-    fields = {"Content-Length": str(len(body))} | {name.replace("_", "-"): value for name, value in headers.items()}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"HTTP/1.1 {status} X\r\n{lines}\r\n".encode() + body
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request as the peer saw it."""
-
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes
-    writer: asyncio.StreamWriter
-
-    async def answer(self, raw: bytes) -> None:
-        self.writer.write(raw)
-        await self.writer.drain()
-
-    def reset(self) -> None:
-        """Close so that the client sees a reset, not an end."""
-        self.writer.transport.abort()
-
-
-@dataclass
-class Peer:
-    """An HTTP server of our own, told what to do per method. Its counts are the oracle."""
-
-    port: int = 0
-    calls: list[Call] = field(default_factory=list)
-    connections: int = 0
-    on: dict[str, bytes | Handler] = field(default_factory=dict)
-    early: dict[str, bytes] = field(default_factory=dict)
-    safe_posts: tuple[str, ...] = ()
-
-    @property
-    def mutations(self) -> int:
-        return sum(1 for call in self.calls if call.method not in SAFE and call.target not in self.safe_posts)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while True:
-                await self._one(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
-            pass
-        finally:
-            writer.close()
-
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        first, *lines = head.rstrip("\r\n").split("\r\n")
-        method, target, _ = first.split(" ")
-        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        if method in self.early:
-            self.calls.append(Call(method, target, headers, b"", writer))
-            await self.calls[-1].answer(self.early[method])
-            await reader.read()  # a close with unread bytes would reset, and take the reply with it
-            raise ConnectionResetError
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-        call = Call(method, target, headers, body, writer)
-        self.calls.append(call)
-        action = self.on.get(f"{method} {target}", self.on.get(method, reply()))
-        if isinstance(action, bytes):
-            await call.answer(action)
-        else:
-            await action(call)
-        if writer.transport.is_closing():
-            raise ConnectionResetError
 
 
 @dataclass
@@ -291,70 +210,20 @@ class Practice:
         return await engagement.commit(self.authorization())
 
 
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority of the practice's own, and what peer and boundary need of it."""
-
-    server: ssl.SSLContext
-    client: ssl.SSLContext
-
-
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    directory = tmp_path_factory.mktemp("authority")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path: Path = directory / "chain.pem"
-    encoding = serialization.Encoding.PEM
-    path.write_bytes(
-        key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(encoding)
-    )
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(path)
-    return Authority(server=server, client=ssl.create_default_context(cafile=path))
+    return Authority.found(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Callable[..., Awaitable[Peer]]]:
     """Start a peer on a free loopback port; `tls` makes it speak TLS."""
     async with AsyncExitStack() as stack:
-        peers: list[asyncio.Task[None]] = []
-        writers: list[asyncio.StreamWriter] = []
 
         async def started(tls: ssl.SSLContext | None = None) -> Peer:
-            peer = Peer()
-
-            def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                writers.append(writer)
-                peers.append(asyncio.ensure_future(peer.serve(reader, writer)))
-
-            server = await asyncio.start_server(accepted, "127.0.0.1", 0, ssl=tls)
-            stack.callback(server.close)
-            peer.port = server.sockets[0].getsockname()[1]
-            return peer
+            return await stack.enter_async_context(Peer(tls=tls).listening())
 
         yield started
-        for task in peers:
-            task.cancel()
-        for writer in writers:
-            writer.transport.abort()
-        await asyncio.gather(*peers, return_exceptions=True)
-        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
 
 @pytest.fixture

@@ -152,6 +152,8 @@ def test_an_origins_own_reply_is_not_taken_for_a_cached_one(fields: dict[str, st
         ("GET", 200, {"Transfer-Encoding": "chunked"}, True),
         ("GET", 200, {}, False),
         ("PUT", 201, {"Transfer-Encoding": "gzip"}, False),
+        ("PUT", 201, {"Transfer-Encoding": "chunked", "Content-Length": "5"}, False),
+        ("PUT", 201, {"Transfer-Encoding": "gzip", "Content-Length": "5"}, False),
         ("PUT", 204, {}, True),
         ("HEAD", 200, {}, True),
     ],
