@@ -30,6 +30,7 @@ from gateway.contracts.references import ConnectionId, PracticeId
 from gateway.contracts.statements import TriggerKind
 from gateway.contracts.words import Environment
 from gateway.errors import ConfigurationError, DocumentError
+from gateway.journal.opening import JournalAddress
 from gateway.signatures import Keyring, TrustedKeys
 
 SETTINGS: Final = "gateway.json"
@@ -75,16 +76,12 @@ class Bounds(Model):
     clock_skew_seconds: Annotated[int, Field(ge=0, le=300)] = 60
 
 
-JournalFile = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*\.db$", max_length=80)]
-"""A file in the home: a journal in memory would be no audit at all (AUDIT-19)."""
-
-
 class Settings(Model):
     """`gateway.json`. There is no setting that turns a gate, the journal or a sink off (GATE-02, AUDIT-19)."""
 
     practice: PracticeId
     environment: Environment
-    journal: JournalFile = "journal.db"
+    journal: JournalAddress = "journal.db"
     evidence: PluginUse
     resolver: PluginUse
     credentials: Annotated[tuple[PluginUse, ...], Field(max_length=4)] = ()

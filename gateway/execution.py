@@ -104,12 +104,18 @@ async def _refuse_intent(run: Run, gated: Gated, appended: Appended) -> NoReturn
 
 
 async def _last_look(run: Run, gated: Gated) -> None:
-    """The stop latch once more, and the authorization's life, right before dispatch (C-18, CARD-08)."""
+    """The stop latch and the attempt's owner once more, and the authorization's life, right before dispatch
+    (C-18, CARD-08, I11)."""
     proposal = gated.proposal
     if run.ports.journal_lost:
         raise AttemptEnded(End.NOT_DISPATCHED, Code.AUDIT_UNAVAILABLE)
     try:
-        stopped = await run.ports.journal.stopped(proposal.practice, proposal.proposal_id, proposal.proposal_digest)
+        stopped = await run.ports.journal.stopped(
+            proposal.practice,
+            proposal.proposal_id,
+            proposal.proposal_digest,
+            dispatching=run.attempt.identity.attempt,
+        )
     except (JournalUnavailable, JournalFailed):
         raise AttemptEnded(End.NOT_DISPATCHED, Code.AUDIT_UNAVAILABLE) from None
     if stopped:

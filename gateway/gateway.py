@@ -30,7 +30,7 @@ from gateway.contracts.words import End, State
 from gateway.errors import Conflict, InvalidInput, NotFound
 from gateway.gates import Gatekeeper
 from gateway.journal import AttemptFile, Journal, ProposalFile
-from gateway.journal._sqlite import SqliteJournal
+from gateway.journal.opening import open_journal
 from gateway.orchestrator import Orchestrator
 from gateway.plugins import Plugins, discover
 from gateway.ports import Ports, Sealed
@@ -59,7 +59,7 @@ class Gateway:
         """
         sealed = Sealed.load(home)
         configuration, found = sealed.configuration, discover(plugins)
-        journal = SqliteJournal.open(home / configuration.settings.journal, key=configuration.sibling_key)
+        journal = await open_journal(home, configuration.settings.journal, configuration.sibling_key)
         try:
             gateway = cls.assemble(sealed, found, journal, clock or SystemClock())
             gateway = replace(gateway, recovered=tuple(await recovery.recover(gateway.ports)))

@@ -3,7 +3,8 @@ conformance, really signed, for homes outside environment `sandbox`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.contracts.adapter import Adapter
     from gateway.contracts.connection import Connection
     from gateway.surfaces.local import LocalPractice
+    from gateway.testing.postgres import PostgresServer
 
 settings.register_profile("gateway", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gateway")
@@ -116,3 +118,20 @@ def state_conformance() -> Callable[..., Path]:
         return conformity.install(configuration, Keyring(configuration.keys), token)
 
     return state
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests of a process; it takes about a second to make."""
+    from gateway.testing.postgres import launched
+
+    with launched() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    """The URL of an empty schema of this test's own."""
+    schema = f"s{uuid.uuid4().hex}"
+    postgres.psql(f"CREATE SCHEMA {schema}")
+    return postgres.url(options=f"-csearch_path={schema}")

@@ -25,22 +25,24 @@ from gateway.audit.checkpoint import (
 from gateway.audit.report import Findings, FlawCode, Report, place
 from gateway.errors import AuditTampered, ConfigurationError, InvalidInput, MalformedInput, SignatureRefused
 from gateway.journal import Archive, StoredAttempt, StoredRecord
-from gateway.journal._sqlite_archive import open_archive
+from gateway.journal.opening import open_archive
 from gateway.signatures import Keyring, TrustedKeys
 
 
-def verify_file(path: Path, checkpoints: Sequence[str], keys: Keyring | TrustedKeys) -> Report:
-    """Verify a journal file; a file that cannot be read as a journal is a flaw like any other.
+def verify_file(where: Path | str, checkpoints: Sequence[str], keys: Keyring | TrustedKeys) -> Report:
+    """Verify a journal: a file, or a URL of PostgreSQL. What cannot be read as a journal is a flaw like any other.
 
     `checkpoints` are the texts that the verifier kept (`checkpoint.write`), in any order. Raises
-    `ConfigurationError` only where there is no file.
+    `ConfigurationError` where there is no file, `JournalUnavailable` where no server answers.
     """
-    if not path.is_file():
-        raise ConfigurationError(f"there is no journal at {path.name}")
+    if isinstance(where, Path) and not where.is_file():
+        raise ConfigurationError(f"there is no journal at {where.name}")
     try:
-        with open_archive(path) as archive:
+        with open_archive(where) as archive:
             return verify_archive(archive, checkpoints, keys)
-    except (ConfigurationError, AuditTampered):
+    except (ConfigurationError, AuditTampered) as error:
+        if isinstance(where, str) and isinstance(error, ConfigurationError):
+            raise
         findings = Findings()
         findings.flaw(FlawCode.UNREADABLE, place("journal"))
         return findings.report()

@@ -1,6 +1,6 @@
 """`gateway audit verify|show|export`: the audit, read without the gateway's key and without opening the gateway.
 
-Verification needs the journal file, the practice's public keys and the checkpoints that the verifier kept; `--journal`
+Verification needs the journal, the practice's public keys and the checkpoints that the verifier kept; `--journal`
 and `--public-keys` let it run on copies, on another machine. `audit checkpoint` signs, so it lives with the surfaces.
 """
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SUFFIX = ".checkpoint"
 
-Journal = Annotated[Path | None, typer.Option("--journal", help="A journal file.", show_default="the home's own")]
+Journal = Annotated[
+    str | None,
+    typer.Option("--journal", help="A journal file, or its PostgreSQL URL.", show_default="the home's own"),
+]
 PublicKeys = Annotated[Path | None, typer.Option("--public-keys", help="A keys.json.", show_default="the home's own")]
 Checkpoints = Annotated[
     Path | None,
@@ -52,7 +55,7 @@ def verify(
         from gateway.cli.wording import Tone
 
         held = [read_checkpoint(path) for path in checkpoint_files(checkpoints or home.parent / "checkpoints")]
-        report = verify_file(journal or journal_of(home), held, trusted_keys(public_keys or home / "keys.json"))
+        report = verify_file(journal_at(journal, home), held, trusted_keys(public_keys or home / "keys.json"))
         counts = {
             "attempts": report.attempts,
             "events": report.events,
@@ -79,7 +82,7 @@ def show(
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
-    """Show one attempt's events as they are chained, from the journal file alone."""
+    """Show one attempt's events as they are chained, from the journal alone."""
     with answering(as_json) as answer:
         import io
         import json
@@ -87,10 +90,10 @@ def show(
         from gateway.audit.export import export_lines
         from gateway.cli.page import listing
         from gateway.contracts.references import AttemptId
-        from gateway.journal._sqlite_archive import open_archive
+        from gateway.journal.opening import open_archive
 
         stream = io.StringIO()
-        with open_archive(journal or journal_of(home)) as archive:
+        with open_archive(journal_at(journal, home)) as archive:
             export_lines(archive, stream, reference(AttemptId, attempt, "ATTEMPT"))
         lines = [json.loads(line) for line in stream.getvalue().splitlines()]
         events = [{"hash": line["hash"], **line["event"]} for line in lines if "event" in line]
@@ -124,12 +127,12 @@ def export(
         from gateway.cli.page import marked
         from gateway.cli.wording import Tone
         from gateway.contracts.references import AttemptId
-        from gateway.journal._sqlite_archive import open_archive
+        from gateway.journal.opening import open_archive
 
         named: AttemptId | None = None if attempt is None else reference(AttemptId, attempt, "ATTEMPT")
         if to is None and as_json:
             raise UsageError("--json needs --to FILE: the lines themselves are many documents")
-        with open_archive(journal or journal_of(home)) as archive:
+        with open_archive(journal_at(journal, home)) as archive:
             if to is None:
                 export_lines(archive, sys.stdout, named)
                 return
@@ -141,13 +144,16 @@ def export(
         answer.give({"lines": lines}, [marked(Tone.GOOD, f"{lines} lines written")])
 
 
-def journal_of(home: Path) -> Path:
-    """The home's journal file, as its settings name it; raises `ConfigurationError`."""
+def journal_at(given: str | None, home: Path) -> Path | str:
+    """The journal that was named, or the home's as its settings name it; raises `ConfigurationError`."""
     from gateway import config, documents
+    from gateway.journal.opening import SCHEME, located
 
+    if given is not None:
+        return given if given.startswith(SCHEME) else Path(given)
     settings = documents.load(config.Settings, existing(home) / config.SETTINGS, config.SETTINGS)
     assert settings is not None  # `existing` has seen the file
-    return home / settings.journal
+    return located(home, settings.journal)
 
 
 def trusted_keys(path: Path) -> TrustedKeys:

@@ -90,7 +90,10 @@ async def _opened(gateway: Gateway) -> AsyncIterator[Finding]:
     settings = ports.configuration.settings
     sealed = f"sealed for {settings.environment}, seal {ports.configuration.seal_digest[:16]}…"
     yield Finding("configuration", Health.WELL, sealed)
-    yield Finding("journal", Health.WELL, "WAL, synchronous FULL and foreign keys, read back at opening")
+    durability = ports.journal.durability
+    yield Finding("journal", Health.WELL, durability.proven)
+    if durability.caution:
+        yield Finding("journal", Health.NOTE, durability.caution, durability.mend)
     for each in _policies(gateway):
         yield each
     for each in _governance(gateway):

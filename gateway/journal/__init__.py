@@ -3,7 +3,7 @@
 Owns: the contract that both databases fulfil. One `append` is one durable transaction and, returned,
 one acknowledgement (I6). Unique keys in the schema hold I1 even where the code above is wrong.
 Refuses: to answer for anything it could not make durable. `JournalUnavailable` means that nothing was
-recorded; `JournalFailed` that a write to disk failed and the process must stop dispatching.
+recorded; `JournalFailed` that nobody can tell whether it was, and the process must stop dispatching.
 """
 
 from __future__ import annotations
@@ -210,6 +210,18 @@ class StoredAttempt:
         return None if value is None else str(value)
 
 
+NOT_OURS = "this process does not own an attempt of that name in flight; nothing may be dispatched for it"
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """What opening the journal proved of its database, in words; `caution` and `mend` are for people."""
+
+    proven: str
+    caution: str = ""
+    mend: str = ""
+
+
 class Archive(Protocol):
     """Everything that a journal holds, as found and unjudged, in one consistent look, without its key:
     what verification, checkpoints and exports read. Methods raise `AuditTampered` where the file itself
@@ -250,8 +262,12 @@ class Journal(Protocol):
 
     @property
     def owner(self) -> OwnerId:
-        """This process, whose death is visible to others by its lock (I11)."""
+        """This process, whose death is visible to others by its lock (I11). On PostgreSQL the death of its session
+        is, and with a new session comes a new owner."""
         ...
+
+    @property
+    def durability(self) -> Durability: ...
 
     async def ready(self) -> None:
         """Prove, now, that an append would be acknowledged; raises `JournalUnavailable` (GATE-28)."""
@@ -297,9 +313,19 @@ class Journal(Protocol):
         """The newest first."""
         ...
 
-    async def stopped(self, practice: PracticeId, proposal: ProposalId, revision: str | None = None) -> bool:
+    async def stopped(
+        self,
+        practice: PracticeId,
+        proposal: ProposalId,
+        revision: str | None = None,
+        *,
+        dispatching: AttemptId | None = None,
+    ) -> bool:
         """Whether a stop is latched on the latest revision or, where given, on the one with this digest:
-        a later revision lifts no stop from an attempt at an earlier one (C-18)."""
+        a later revision lifts no stop from an attempt at an earlier one (C-18).
+
+        `dispatching` is the attempt for which this is the last look: raises `JournalUnavailable` unless it is in
+        flight and this process still owns it, so that nobody can have recovered it (I11)."""
         ...
 
     async def trigger(self, trigger: TriggerId) -> tuple[str, AttemptId] | None:

@@ -7,6 +7,7 @@ intent and outcome do not say the same thing: no state is durable without its ev
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -24,9 +25,9 @@ from gateway.contracts.references import (
 )
 from gateway.contracts.signals import Event, Signal
 from gateway.contracts.statements import Finding, Purpose
-from gateway.contracts.words import Actor, Effect, Hold, Next, State
+from gateway.contracts.words import Actor, ApprovalUse, Effect, Hold, Next, State
 from gateway.ending import outcome_digest
-from gateway.errors import InvariantViolation
+from gateway.errors import Conflict, InvariantViolation
 from gateway.journal import Append, AttemptFile, Header, ProposalFile
 
 
@@ -34,6 +35,91 @@ class Row(Protocol):
     """A stored row: columns by name (`sqlite3.Row`, or a mapping)."""
 
     def __getitem__(self, name: str, /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One record to be chained. `revision` is set for a proposal."""
+
+    practice: PracticeId
+    proposal: ProposalId
+    kind: RecordKind
+    reference: str
+    body: str
+    attempt: AttemptId | None = None
+    finding: Finding | None = None
+    expected_head: str | None = None
+    revision: Proposal | None = None
+
+    @classmethod
+    def of(
+        cls,
+        practice: PracticeId,
+        proposal: ProposalId,
+        kind: RecordKind,
+        reference: str,
+        body: str,
+        *,
+        attempt: AttemptId | None,
+        expected_head: str | None,
+    ) -> Statement:
+        """What `Journal.record` is asked for, as far as no database is needed to check it.
+
+        Raises `InvariantViolation`, or `Conflict` for a proposal under another's name."""
+        if kind is RecordKind.RESOLUTION or (kind is RecordKind.OBSERVATION) != (attempt is not None):
+            raise InvariantViolation("an observation names its attempt; a resolution is recorded by `resolve`")
+        revision = Proposal.parse(body) if kind is RecordKind.PROPOSAL else None
+        if revision is not None and (revision.practice, revision.proposal_id) != (practice, proposal):
+            raise Conflict("the proposal is not the one under whose reference it is recorded")
+        if revision is not None and reference != revision.proposal_digest:
+            raise InvariantViolation("a revision is recorded under its own digest")
+        return cls(
+            practice=practice,
+            proposal=proposal,
+            kind=kind,
+            reference=reference,
+            body=body,
+            attempt=attempt,
+            expected_head=expected_head,
+            revision=revision,
+        )
+
+
+def trigger_key(entry: Append) -> tuple[str, str] | None:
+    """The caller's key that this append reserves: the resume's, or that of the attempt's first append."""
+    if entry.resume is not None:
+        return entry.resume
+    header = entry.header
+    if entry.attempt.stored or header.trigger is None or header.trigger_digest is None:
+        return None
+    return header.trigger, header.trigger_digest
+
+
+def row_of(entry: Append) -> dict[str, Any]:
+    """The columns of the attempt's row, but for position and owner; and what the update's condition needs."""
+    attempt, header, intent, outcome = entry.attempt, entry.header, entry.intent, closed(entry)
+    return {
+        "attempt": attempt.identity.attempt,
+        "state": attempt.state,
+        "seq": attempt.seq,
+        "stored": attempt.stored,
+        "head": attempt.head,
+        "attempt_key": None if intent is None else intent.attempt_key,
+        "siblings": None if intent is None else " ".join(sorted(set(intent.siblings))),
+        "deadline": None if intent is None else intent.deadline.isoformat(),
+        "effect": None if outcome is None else outcome.effect,
+        "code": None if outcome is None else outcome.code,
+        "outcome": None if outcome is None else outcome.canonical().decode(),
+        "purpose": header.purpose,
+        "trigger_id": header.trigger,
+        "practice": header.practice,
+        "proposal": header.proposal,
+        "proposal_digest": header.proposal_digest,
+        "connection": header.connection,
+        "operation": header.operation,
+        "approval": header.approval,
+        "release": entry.hold is Hold.RELEASED and outcome is not None and outcome.approval is ApprovalUse.USABLE,
+    }
 
 
 def closed(entry: Append) -> Outcome | None:

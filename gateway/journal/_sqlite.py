@@ -9,8 +9,6 @@ Refuses: to open with another key than the journal's own, which would make sibli
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -18,32 +16,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import rfc8785
-
-from gateway.contracts.canonical import digest
 from gateway.contracts.chain import Record, RecordKind
-from gateway.contracts.proposal import Proposal
 from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId, TriggerId
 from gateway.contracts.statements import Finding
-from gateway.errors import ConfigurationError, Conflict, InvariantViolation
-from gateway.journal import Append, Appended, Archive, AttemptFile, JournalId, ProposalFile
+from gateway.errors import ConfigurationError, JournalUnavailable
+from gateway.journal import NOT_OURS, Append, Appended, Archive, AttemptFile, Durability, JournalId, ProposalFile
 from gateway.journal import _sqlite_reads as reads
 from gateway.journal import _sqlite_writes as writes
-from gateway.journal._entries import check
+from gateway.journal._entries import Statement, check
+from gateway.journal._key import SiblingKey
 from gateway.journal._owners import Owners
 from gateway.journal._sqlite_archive import open_archive
 from gateway.journal._sqlite_connection import Synchronous, connect, create, migrate
 from gateway.journal._sqlite_writer import Transactions, Writer, Writes
 
-KEY_DOMAIN: Final = "journal-key/v1"
-MIN_KEY_BYTES: Final = 32
 BUSY_SECONDS: Final = 5.0
 
 
 class SqliteJournal:
     """`Journal` over one file. Use from one event loop at a time."""
 
-    def __init__(self, path: Path, key: bytes, reader: sqlite3.Connection, writer: Writes, owners: Owners) -> None:
+    def __init__(self, path: Path, key: SiblingKey, reader: sqlite3.Connection, writer: Writes, owners: Owners) -> None:
         self._path = path
         self._key = key
         self._reader = reader
@@ -59,15 +52,14 @@ class SqliteJournal:
         the same for the journal's life. `busy_seconds` bounds the wait for another process's transaction.
         Raises `ConfigurationError` saying what to mend.
         """
-        if len(key) < MIN_KEY_BYTES:
-            raise ConfigurationError(f"the journal's key needs at least {MIN_KEY_BYTES} random bytes")
+        sibling_key = SiblingKey(key)
         create(path)
         with ExitStack() as opened:
             durable = connect(path, Synchronous.FULL, busy_seconds)
             opened.callback(durable.close)
             try:
                 migrate(durable, path.name)
-                _check_key(durable, key)
+                _check_key(durable, sibling_key)
             except sqlite3.Error as error:
                 raise ConfigurationError(f"{path.name} cannot be prepared: {error.sqlite_errorname}") from None
             # NORMAL never syncs at commit, so a budget costs no barrier; losing one in a power cut only forgets
@@ -79,11 +71,15 @@ class SqliteJournal:
             reader.execute("PRAGMA query_only = 1")
             owners = Owners(path)
             opened.pop_all()
-            return cls(path, key, reader, Writer(Transactions(durable, light)), owners)
+            return cls(path, sibling_key, reader, Writer(Transactions(durable, light)), owners)
 
     @property
     def owner(self) -> OwnerId:
         return self._owners.owner
+
+    @property
+    def durability(self) -> Durability:
+        return Durability("WAL, synchronous FULL and foreign keys, read back at opening")
 
     async def ready(self) -> None:
         """A real write through lock, file and disk, short of the sync. Raises `JournalFailed` after a failure."""
@@ -105,22 +101,8 @@ class SqliteJournal:
         attempt: AttemptId | None = None,
         expected_head: str | None = None,
     ) -> Record:
-        if kind is RecordKind.RESOLUTION or (kind is RecordKind.OBSERVATION) != (attempt is not None):
-            raise InvariantViolation("an observation names its attempt; a resolution is recorded by `resolve`")
-        revision = Proposal.parse(body) if kind is RecordKind.PROPOSAL else None
-        if revision is not None and (revision.practice, revision.proposal_id) != (practice, proposal):
-            raise Conflict("the proposal is not the one under whose reference it is recorded")
-        if revision is not None and reference != revision.proposal_digest:
-            raise InvariantViolation("a revision is recorded under its own digest")
-        statement = writes.Statement(
-            practice=practice,
-            proposal=proposal,
-            kind=kind,
-            reference=reference,
-            body=body,
-            attempt=attempt,
-            expected_head=expected_head,
-            revision=revision,
+        statement = Statement.of(
+            practice, proposal, kind, reference, body, attempt=attempt, expected_head=expected_head
         )
         return await self._writer.submit(lambda connection: writes.record(connection, statement))
 
@@ -147,8 +129,17 @@ class SqliteJournal:
         with reads.look(self._reader) as connection:
             return reads.proposals(connection, limit)
 
-    async def stopped(self, practice: PracticeId, proposal: ProposalId, revision: str | None = None) -> bool:
+    async def stopped(
+        self,
+        practice: PracticeId,
+        proposal: ProposalId,
+        revision: str | None = None,
+        *,
+        dispatching: AttemptId | None = None,
+    ) -> bool:
         with reads.look(self._reader) as connection:
+            if dispatching is not None and not reads.in_flight_of(connection, dispatching, self.owner):
+                raise JournalUnavailable(NOT_OURS)
             return reads.stop_latched(connection, practice, proposal, revision)
 
     async def trigger(self, trigger: TriggerId) -> tuple[str, AttemptId] | None:
@@ -186,8 +177,7 @@ class SqliteJournal:
             return reads.suspended(database, connection)
 
     def sibling_digest(self, *parts: str) -> str:
-        content = b"gateway/sibling/v1\x00" + rfc8785.dumps(list(parts))
-        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
+        return self._key.digest(parts)
 
     def archive(self) -> AbstractContextManager[Archive]:
         return open_archive(self._path)
@@ -207,14 +197,13 @@ class SqliteJournal:
             self._owners.release(referred=referred)
 
 
-def _check_key(connection: sqlite3.Connection, key: bytes) -> None:
+def _check_key(connection: sqlite3.Connection, key: SiblingKey) -> None:
     """Bind a new journal to its key; refuse another one."""
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany(
         "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
-        [("journal", JournalId.random()), ("key", digest(KEY_DOMAIN, key))],
+        [("journal", JournalId.random()), ("key", key.fingerprint)],
     )
     (stored,) = connection.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
     connection.execute("COMMIT")
-    if stored != digest(KEY_DOMAIN, key):
-        raise ConfigurationError("this journal was made with another key; restore the key file that belongs to it")
+    key.check(stored)

@@ -124,6 +124,14 @@ def in_flight(connection: sqlite3.Connection) -> list[tuple[AttemptFile, str]]:
     return [(file, row["owner"]) for file, row in zip(_files(connection, rows), rows, strict=True)]
 
 
+def in_flight_of(connection: sqlite3.Connection, attempt: str, owner: str) -> bool:
+    """Whether this attempt is in flight and this owner's."""
+    row = connection.execute(
+        "SELECT 1 FROM attempts WHERE attempt = ? AND owner = ? AND outcome IS NULL", (attempt, owner)
+    ).fetchone()
+    return row is not None
+
+
 def suspended(connection: sqlite3.Connection, name: str) -> bool:
     row = connection.execute("SELECT 1 FROM suspensions WHERE connection = ?", (name,)).fetchone()
     return row is not None

@@ -7,18 +7,16 @@ first write; the schema's unique keys say the same once more.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from gateway.contracts.chain import GENESIS, Record, RecordKind
 from gateway.contracts.proposal import Proposal
-from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId
+from gateway.contracts.references import AttemptId, ConnectionId, OwnerId
 from gateway.contracts.statements import Finding
-from gateway.contracts.words import TERMINAL, ApprovalUse, Effect, Hold, State
+from gateway.contracts.words import TERMINAL, Effect, Hold, State
 from gateway.errors import Conflict, InvariantViolation, NotFound
 from gateway.journal import Admission, Append, Appended, Intent
-from gateway.journal._entries import closed
+from gateway.journal._entries import Statement, row_of, trigger_key
 from gateway.journal._sqlite_reads import intent as intent_of
 from gateway.journal._sqlite_reads import sibling_holder, standing, stop_latched
 
@@ -38,7 +36,7 @@ def append(connection: sqlite3.Connection, entry: Append, owner: OwnerId) -> App
         "INSERT INTO events (attempt, seq, body, hash) VALUES (?, ?, ?, ?)",
         [(identity, link.event.seq, link.body.decode(), link.hash) for link in entry.attempt.pending],
     )
-    key = _trigger_key(entry)
+    key = trigger_key(entry)
     if key is not None:
         connection.execute("INSERT INTO triggers (trigger_id, digest, attempt) VALUES (?, ?, ?)", (*key, identity))
     if entry.intent is not None:
@@ -57,18 +55,8 @@ def append(connection: sqlite3.Connection, entry: Append, owner: OwnerId) -> App
     return Appended(Admission.ADMITTED)
 
 
-def _trigger_key(entry: Append) -> tuple[str, str] | None:
-    """The caller's key that this append reserves: the resume's, or that of the attempt's first append."""
-    if entry.resume is not None:
-        return entry.resume
-    header = entry.header
-    if entry.attempt.stored or header.trigger is None or header.trigger_digest is None:
-        return None
-    return header.trigger, header.trigger_digest
-
-
 def _key_taken(connection: sqlite3.Connection, entry: Append) -> Appended | None:
-    key = _trigger_key(entry)
+    key = trigger_key(entry)
     if key is None:
         return None
     trigger, digest = key
@@ -117,32 +105,8 @@ def _intent_refused(connection: sqlite3.Connection, entry: Append, intent: Inten
 
 
 def _write_row(connection: sqlite3.Connection, entry: Append, owner: OwnerId) -> None:
-    attempt, header, intent, outcome = entry.attempt, entry.header, entry.intent, closed(entry)
-    release = entry.hold is Hold.RELEASED and outcome is not None and outcome.approval is ApprovalUse.USABLE
-    values: dict[str, Any] = {
-        "attempt": attempt.identity.attempt,
-        "state": attempt.state,
-        "seq": attempt.seq,
-        "stored": attempt.stored,
-        "head": attempt.head,
-        "attempt_key": None if intent is None else intent.attempt_key,
-        "siblings": None if intent is None else " ".join(sorted(set(intent.siblings))),
-        "deadline": None if intent is None else intent.deadline.isoformat(),
-        "owner": None if intent is None else owner,
-        "effect": None if outcome is None else outcome.effect,
-        "code": None if outcome is None else outcome.code,
-        "outcome": None if outcome is None else outcome.canonical().decode(),
-        "purpose": header.purpose,
-        "trigger_id": header.trigger,
-        "practice": header.practice,
-        "proposal": header.proposal,
-        "proposal_digest": header.proposal_digest,
-        "connection": header.connection,
-        "operation": header.operation,
-        "approval": header.approval,
-        "release": release,
-    }
-    if attempt.stored == 0:
+    values = row_of(entry) | {"owner": None if entry.intent is None else owner}
+    if entry.attempt.stored == 0:
         connection.execute(_INSERT, values)
         return
     if connection.execute(_UPDATE, values).rowcount != 1:
@@ -164,21 +128,6 @@ _UPDATE = (
     "WHERE attempt = :attempt AND seq = :stored "
     "AND state NOT IN ('SUCCEEDED', 'REJECTED', 'CANCELLED', 'ERROR', 'BLOCKED')"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """One record to be chained. `revision` is set for a proposal."""
-
-    practice: PracticeId
-    proposal: ProposalId
-    kind: RecordKind
-    reference: str
-    body: str
-    attempt: AttemptId | None = None
-    finding: Finding | None = None
-    expected_head: str | None = None
-    revision: Proposal | None = None
 
 
 def record(connection: sqlite3.Connection, statement: Statement) -> Record:

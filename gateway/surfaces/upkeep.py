@@ -20,7 +20,7 @@ from gateway.cli.auditing import (
     CHECKPOINT_SUFFIX,
     Checkpoints,
     checkpoint_files,
-    journal_of,
+    journal_at,
     read_checkpoint,
     trusted_keys,
 )
@@ -169,14 +169,14 @@ def audit_checkpoint(
         from gateway.audit.verify import verify_file
         from gateway.cli.page import marked
         from gateway.cli.wording import Tone
-        from gateway.journal._sqlite_archive import open_archive
+        from gateway.journal.opening import open_archive
         from gateway.signatures import Keyring
         from gateway.surfaces.local import CHECKPOINT
         from gateway.surfaces.seat import Seat
         from gateway.surfaces.sign import sign
 
         seat = Seat.find(keys, home)
-        directory, journal = checkpoints or home.absolute().parent / "checkpoints", journal_of(home)
+        directory, journal = checkpoints or home.absolute().parent / "checkpoints", journal_at(None, home)
         if directory.resolve().is_relative_to(home.resolve()):
             raise UsageError("--checkpoints: kept outside the home, or whoever alters the journal alters them, too")
         held = [read_checkpoint(path) for path in checkpoint_files(directory)]

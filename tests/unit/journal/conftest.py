@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from gateway.contracts.statements import Purpose
 from gateway.contracts.words import End, Environment, State
 from gateway.ending import conclude
 from gateway.journal import Append, Header, Intent, Journal
+from gateway.journal._postgres import PostgresJournal
 from gateway.journal._sqlite import SqliteJournal
 from gateway.lifecycle import Attempt, Identity
 
@@ -190,18 +191,24 @@ def tell() -> Stories:
     return Stories()
 
 
-Opener = Callable[[], Journal]
+Opener = Callable[[], Awaitable[Journal]]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def open_journal(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Opens the same journal each time it is called. PostgreSQL joins here."""
-    assert request.param == "sqlite"
-    return lambda: SqliteJournal.open(tmp_path / "journal.db", key=KEY, busy_seconds=0.2)
+    """Opens the same journal each time it is called."""
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        return lambda: PostgresJournal.open(url, key=KEY)
+
+    async def open_file() -> Journal:
+        return SqliteJournal.open(tmp_path / "journal.db", key=KEY, busy_seconds=0.2)
+
+    return open_file
 
 
 @pytest.fixture
 async def journal(open_journal: Opener) -> AsyncIterator[Journal]:
-    opened = open_journal()
+    opened = await open_journal()
     yield opened
     await opened.aclose()

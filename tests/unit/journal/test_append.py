@@ -12,7 +12,7 @@ from gateway.contracts.chain import Link, RecordKind
 from gateway.contracts.references import TriggerId
 from gateway.contracts.statements import Finding
 from gateway.contracts.words import Actor, Effect, End, Hold, Next, State
-from gateway.errors import InvariantViolation
+from gateway.errors import InvariantViolation, JournalUnavailable
 from gateway.journal import Admission, Appended, Journal
 
 
@@ -211,7 +211,7 @@ async def test_a_paused_attempt_is_continued_by_one_resume(journal: Journal, tel
 async def test_of_two_racing_intents_exactly_one_is_admitted_where_anything_is_shared(
     open_journal: Any, tell: Any, same_trigger: bool, same_approval: bool, same_proposal: bool, same_sibling: bool
 ) -> None:
-    one, two = open_journal(), open_journal()  # two owners, as two processes would be
+    one, two = await open_journal(), await open_journal()  # two owners, as two processes would be
     first = await replace(tell.case(), siblings=(tell.sha("slot"),)).recorded(one)
     second = first if same_proposal else await tell.case().recorded(one)
     second = replace(second, siblings=first.siblings if same_sibling else (tell.sha("elsewhere"),))
@@ -267,3 +267,24 @@ async def test_an_outcome_that_its_last_event_does_not_carry_is_refused(journal:
         with pytest.raises(InvariantViolation):
             await journal.append(replace(closing, outcome=closing.outcome.model_copy(update=change)))
     assert (await journal.append(closing)).admission is Admission.ADMITTED
+
+
+async def test_the_last_look_is_given_to_the_owner_of_an_attempt_in_flight_alone(open_journal: Any, tell: Any) -> None:
+    mine, theirs = await open_journal(), await open_journal()
+    case = await tell.case().recorded(mine)
+    look = (case.practice, case.proposal_id, case.proposal().proposal_digest)
+    entry = tell.intended(case.header(), case=case)
+    attempt = entry.attempt.identity.attempt
+    with pytest.raises(JournalUnavailable):
+        await mine.stopped(*look, dispatching=attempt)  # nothing is recorded yet
+    await mine.append(entry)
+    assert not await mine.stopped(*look, dispatching=attempt)
+    with pytest.raises(JournalUnavailable):
+        await theirs.stopped(*look, dispatching=attempt)
+    await case.say(theirs, RecordKind.STOP)
+    assert await mine.stopped(*look, dispatching=attempt)
+    await theirs.append(tell.ended(entry, End.UNKNOWN))  # as a recovery would
+    with pytest.raises(JournalUnavailable):
+        await mine.stopped(*look, dispatching=attempt)
+    await mine.aclose()
+    await theirs.aclose()

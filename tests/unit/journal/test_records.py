@@ -147,7 +147,7 @@ async def test_the_latest_look_is_part_of_the_outcome_and_of_the_chain(journal: 
 
 @pytest.mark.requirement("CARD-14")
 async def test_a_connections_budget_is_one_for_all_processes(open_journal: Any, tell: Any) -> None:
-    one, two, connection = open_journal(), open_journal(), ConnectionId.random()
+    one, two, connection = await open_journal(), await open_journal(), ConnectionId.random()
     now: datetime = tell.now + timedelta(seconds=20)
     assert await one.reserve(connection, 6, 10, now) is None
     assert await two.reserve(connection, 5, 10, now) == tell.now + timedelta(minutes=1)
@@ -159,11 +159,11 @@ async def test_a_connections_budget_is_one_for_all_processes(open_journal: Any, 
 
 
 async def test_a_connection_stays_suspended_until_it_is_resumed(open_journal: Any) -> None:
-    first, connection = open_journal(), ConnectionId.random()
+    first, connection = await open_journal(), ConnectionId.random()
     await first.suspend(connection, True)
     await first.suspend(connection, True)
     await first.aclose()
-    second = open_journal()
+    second = await open_journal()
     assert await second.suspended(connection)
     await second.suspend(connection, False)
     assert not await second.suspended(connection)

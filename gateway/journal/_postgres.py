@@ -1,0 +1,218 @@
+"""The journal on PostgreSQL: several gateway processes on one database, one round trip and one barrier per append.
+
+Owns: `PostgresJournal`. An append returns after the server acknowledged its commit and not before (I6): written
+out there and, where `synchronous_standby_names` says so, at the standbys. All durable writes of one journal are in
+one order, by a lock that a statement takes and its commit drops, so every condition is checked on what is there.
+Refuses: a server whose settings lose acknowledged writes, another key than the journal's own, and to dispatch for
+an owner whose session is over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.contracts.chain import Record, RecordKind
+from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId, TriggerId
+from gateway.contracts.statements import Finding
+from gateway.errors import JournalUnavailable
+from gateway.journal import NOT_OURS, Admission, Append, Appended, Archive, AttemptFile, Durability, ProposalFile
+from gateway.journal import _postgres_reads as reads
+from gateway.journal._entries import Statement, check, row_of, trigger_key
+from gateway.journal._key import SiblingKey
+from gateway.journal._postgres_archive import open_archive
+from gateway.journal._postgres_connection import ANSWER_SECONDS, LOCK_SECONDS, Proof
+from gateway.journal._postgres_session import Line, Server, Session
+from gateway.journal._postgres_writer import Writer
+
+_SECONDS_PER_MINUTE = 60
+
+
+class PostgresJournal:
+    """`Journal` in one schema of one database. Use from one event loop."""
+
+    def __init__(self, server: Server, proof: Proof, line: Line, writer: Writer) -> None:
+        self._server = server
+        self._proof = proof
+        self._line = line
+        self._writer = writer
+        self._open = True
+
+    @classmethod
+    async def open(
+        cls, url: str, *, key: bytes, lock_seconds: float = LOCK_SECONDS, answer_seconds: float = ANSWER_SECONDS
+    ) -> PostgresJournal:
+        """Open, or make, the journal in the schema that comes first on the role's search path.
+
+        `key` is as for SQLite. `lock_seconds` bounds the wait for other processes' writes, `answer_seconds` the
+        wait for any answer. Raises `ConfigurationError` saying what to mend, `JournalUnavailable`.
+        """
+        server, connection, proof = await Server(url, SiblingKey(key), lock_seconds, answer_seconds).first()
+        line = Line(server, connection)
+        try:
+            writer = Writer(server, await Session.open(server))
+        except BaseException:
+            await line.close()
+            raise
+        return cls(server, proof, line, writer)
+
+    @property
+    def owner(self) -> OwnerId:
+        """A new one after each lost session."""
+        return self._writer.owner
+
+    @property
+    def durability(self) -> Durability:
+        proof = self._proof
+        proven = f"PostgreSQL {proof.version // 10_000}, fsync, full_page_writes and synchronous_commit read back"
+        if proof.standbys:
+            return Durability(f"{proven}; synchronous standbys are named")
+        return Durability(
+            proven,
+            caution="no synchronous standby is named: this server's disk is the only copy of what was acknowledged",
+            mend="name standbys in synchronous_standby_names, or never fail over to a copy that may lag behind",
+        )
+
+    async def ready(self) -> None:
+        """The writer's session stands, its lock is held, the server still syncs, and a real write goes through."""
+        session = await self._writer.session()
+        await self._line.ask("SELECT journal_ready(%s)", (session.owner,))
+
+    async def append(self, entry: Append) -> Appended:
+        check(entry)
+        intent = entry.intent
+        content = {
+            **row_of(entry),
+            "do": "append",
+            "previous": entry.attempt.pending[0].previous,
+            "key": trigger_key(entry),
+            "events": [(link.event.seq, link.body.decode(), link.hash) for link in entry.attempt.pending],
+            "hold": entry.hold,
+            "intent": None
+            if intent is None
+            else {"attempt_key": intent.attempt_key, "siblings": intent.siblings, "judged": intent.judged},
+        }
+        answer = await self._writer.submit(json.dumps(content))
+        holder = answer["holder"]
+        return Appended(Admission(answer["admission"]), None if holder is None else AttemptId(holder))
+
+    async def record(
+        self,
+        practice: PracticeId,
+        proposal: ProposalId,
+        kind: RecordKind,
+        reference: str,
+        body: str,
+        *,
+        attempt: AttemptId | None = None,
+        expected_head: str | None = None,
+    ) -> Record:
+        statement = Statement.of(
+            practice, proposal, kind, reference, body, attempt=attempt, expected_head=expected_head
+        )
+        content = {
+            "do": "record",
+            "practice": practice,
+            "proposal": proposal,
+            "kind": kind,
+            "reference": reference,
+            "body": body,
+            "attempt": attempt,
+            "expected_head": expected_head,
+            "revision": None if statement.revision is None else statement.revision.revision,
+        }
+        return _record(await self._writer.submit(json.dumps(content)), kind, reference, body)
+
+    async def resolve(self, attempt: AttemptId, reference: str, body: str, finding: Finding) -> Record:
+        content = {"do": "resolve", "attempt": attempt, "reference": reference, "body": body, "finding": finding}
+        answer = await self._writer.submit(json.dumps(content))
+        return _record(answer, RecordKind.RESOLUTION, reference, body)
+
+    async def suspend(self, connection: ConnectionId, suspended: bool) -> None:
+        await self._writer.submit(json.dumps({"do": "suspend", "connection": connection, "suspended": suspended}))
+
+    async def reserve(self, connection: ConnectionId, requests: int, per_minute: int, now: datetime) -> datetime | None:
+        minute = int(now.timestamp()) // _SECONDS_PER_MINUTE
+        [row] = await self._line.ask(
+            "SELECT journal_reserve(%s, %s, %s, %s) AS minute", (connection, requests, per_minute, minute)
+        )
+        next_minute: int | None = row["minute"]
+        return None if next_minute is None else datetime.fromtimestamp(next_minute * _SECONDS_PER_MINUTE, UTC)
+
+    async def proposal(self, practice: PracticeId, proposal: ProposalId) -> ProposalFile | None:
+        rows = await self._line.ask(reads.PROPOSAL, {"practice": practice, "proposal": proposal})
+        return next(iter(reads.proposal_files(rows)), None)
+
+    async def proposals(self, limit: int = 100) -> Sequence[ProposalFile]:
+        return reads.proposal_files(await self._line.ask(reads.PROPOSALS, {"limit": limit}))
+
+    async def stopped(
+        self,
+        practice: PracticeId,
+        proposal: ProposalId,
+        revision: str | None = None,
+        *,
+        dispatching: AttemptId | None = None,
+    ) -> bool:
+        if dispatching is None:
+            [row] = await self._line.ask(reads.STOPPED, (practice, proposal, revision))
+            return bool(row["stopped"])
+        names = {"practice": practice, "proposal": proposal, "revision": revision}
+        [row] = await self._line.ask(reads.DISPATCHING, {**names, "attempt": dispatching, "owner": self.owner})
+        if not row["ours"]:
+            raise JournalUnavailable(NOT_OURS)
+        return bool(row["stopped"])
+
+    async def trigger(self, trigger: TriggerId) -> tuple[str, AttemptId] | None:
+        rows = await self._line.ask(reads.TRIGGER, (trigger,))
+        return (rows[0]["digest"], AttemptId(rows[0]["attempt"])) if rows else None
+
+    async def intent(self, attempt_key: str) -> AttemptId | None:
+        rows = await self._line.ask(reads.INTENT, (attempt_key,))
+        return AttemptId(rows[0]["attempt"]) if rows else None
+
+    async def related(self, siblings: Sequence[str]) -> bool:
+        [row] = await self._line.ask(reads.RELATED, (list(siblings),))
+        return bool(row["related"])
+
+    async def attempt(self, attempt: AttemptId) -> AttemptFile | None:
+        return next(iter(reads.files(await self._line.ask(reads.ATTEMPT, (attempt,)))), None)
+
+    async def attempts(
+        self, *, proposal: ProposalId | None = None, unresolved: bool = False, limit: int = 100
+    ) -> Sequence[AttemptFile]:
+        query = reads.UNRESOLVED if unresolved else reads.ATTEMPTS
+        return reads.files(await self._line.ask(query, {"proposal": proposal, "limit": limit}))
+
+    async def orphans(self) -> Sequence[AttemptFile]:
+        """Also forgets dead owners to whom no attempt in flight refers."""
+        found = reads.files(await self._line.ask(reads.ORPHANS, (self.owner,)))
+        await self._line.ask("SELECT journal_sweep()")
+        return found
+
+    async def suspended(self, connection: ConnectionId) -> bool:
+        [row] = await self._line.ask(reads.SUSPENDED, (connection,))
+        return bool(row["suspended"])
+
+    def sibling_digest(self, *parts: str) -> str:
+        return self._server.key.digest(parts)
+
+    def archive(self) -> AbstractContextManager[Archive]:
+        return open_archive(self._server.url)
+
+    async def aclose(self) -> None:
+        """Write out what waits, then let go of lock and connections. May be called twice."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            await self._writer.close()
+        finally:
+            await self._line.close()
+
+
+def _record(answer: dict[str, Any], kind: RecordKind, reference: str, body: str) -> Record:
+    return Record(answer["seq"], kind, reference, body, answer["previous"], answer["hash"])

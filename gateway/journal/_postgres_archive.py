@@ -1,0 +1,125 @@
+"""A journal on PostgreSQL read whole, by anybody who may read its tables: no key, no owner, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from gateway.errors import AuditTampered, ConfigurationError
+from gateway.journal import StoredAttempt, StoredEvent, StoredRecord
+from gateway.journal._postgres_connection import check_privacy, parameters, unreachable
+from gateway.journal._postgres_schema import check_number
+
+_ROWS_AT_ONCE: Final = 500
+_COLUMNS: Final = (
+    "position", "attempt", "purpose", "trigger_id", "practice", "proposal", "proposal_digest", "connection",
+    "operation", "approval", "state", "seq", "head", "attempt_key", "siblings", "deadline", "owner", "effect", "code",
+    "outcome",
+)  # fmt: skip
+_ATTEMPTS: Final = f"""
+    SELECT {", ".join(f"a.{name}" for name in _COLUMNS)},
+        (SELECT array_agg(e.seq ORDER BY e.seq) FROM events e WHERE e.attempt = a.attempt),
+        (SELECT array_agg(e.body ORDER BY e.seq) FROM events e WHERE e.attempt = a.attempt),
+        (SELECT array_agg(e.hash ORDER BY e.seq) FROM events e WHERE e.attempt = a.attempt),
+        (SELECT array_agg(ARRAY[t.trigger_id, t.digest] ORDER BY t.trigger_id COLLATE "C")
+            FROM triggers t WHERE t.attempt = a.attempt)
+    FROM attempts a ORDER BY a.position
+"""  # noqa: S608 — the columns are this module's own
+_REFERRING: Final = ("events", "records", "triggers", "holds", "siblings")
+
+
+@contextmanager
+def open_archive(url: str) -> Iterator[PostgresArchive]:
+    """One consistent look: a snapshot that the server keeps until the context ends, read a few rows at a time.
+
+    Raises `ConfigurationError` where there is no journal of this schema, `JournalUnavailable` where there is no
+    server, `AuditTampered` where what is stored cannot be read.
+    """
+    try:
+        # A standby may be read, too: verification trusts nothing that it is told.
+        connection = psycopg.connect(url, **(parameters(url) | {"target_session_attrs": "any"}))
+    except psycopg.Error as error:
+        raise unreachable(error) from None
+    try:
+        check_privacy(connection.pgconn)
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        _check_version(connection)
+        yield PostgresArchive(connection)
+    except psycopg.Error as error:
+        raise AuditTampered(f"the journal's tables cannot be read ({error.sqlstate or 'connection lost'})") from None
+    finally:
+        connection.close()
+
+
+def _check_version(connection: psycopg.Connection[TupleRow]) -> None:
+    try:
+        row = connection.execute("SELECT max(number) FROM version").fetchone()
+    except psycopg.errors.UndefinedTable:
+        raise ConfigurationError("there is no journal in this schema; open it once with `gateway doctor`") from None
+    check_number(None if row is None else row[0])
+
+
+class PostgresArchive:
+    """`Archive` over one read-only transaction."""
+
+    def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
+        self._connection = connection
+        self._cursors = 0
+
+    @property
+    def meta(self) -> Mapping[str, str]:
+        return dict(self._connection.execute("SELECT name, value FROM meta").fetchall())
+
+    def damage(self) -> Sequence[str]:
+        """References that lead nowhere, and constraints, keys or triggers of the schema that are not in force.
+
+        Whether pages are whole is for the server to say: its checksums, and `pg_amcheck`."""
+        found = []
+        for table in _REFERRING:
+            broken = self._connection.execute(
+                f"SELECT count(*) FROM {table} c WHERE c.attempt IS NOT NULL AND NOT EXISTS "  # noqa: S608 — a constant
+                "(SELECT FROM attempts a WHERE a.attempt = c.attempt)"
+            ).fetchone()
+            if broken is not None and broken[0]:
+                found.append(f"{table} refers to a missing attempts")
+        return found
+
+    def attempts(self) -> Iterator[StoredAttempt]:
+        for row in self._rows(_ATTEMPTS):
+            seqs, bodies, hashes, triggers = (found or [] for found in row[len(_COLUMNS) :])
+            yield StoredAttempt(
+                columns=dict(zip(_COLUMNS, row[: len(_COLUMNS)], strict=True)),
+                triggers=tuple((trigger, digest) for trigger, digest in triggers),
+                events=tuple(StoredEvent(*event) for event in zip(seqs, bodies, hashes, strict=True)),
+            )
+
+    def records(self) -> Iterator[StoredRecord]:
+        return (
+            StoredRecord(*row)
+            for row in self._rows(
+                "SELECT position, practice, proposal, seq, kind, reference, body, hash, attempt, finding "
+                "FROM records ORDER BY practice, proposal, seq"
+            )
+        )
+
+    def holds(self) -> Iterator[tuple[str, str, str]]:
+        return self._rows("SELECT practice, proposal, attempt FROM holds ORDER BY practice, proposal")
+
+    def siblings(self) -> Iterator[tuple[str, str]]:
+        return self._rows("SELECT sibling, attempt FROM siblings ORDER BY sibling")
+
+    def triggers(self) -> Iterator[tuple[str, str, str]]:
+        return self._rows("SELECT trigger_id, digest, attempt FROM triggers ORDER BY trigger_id")
+
+    def _rows(self, query: str) -> Iterator[Any]:
+        """Through a cursor that the server keeps: a journal of millions of attempts does not fit in memory."""
+        self._cursors += 1
+        with self._connection.cursor(f"archive_{self._cursors}") as cursor:
+            cursor.itersize = _ROWS_AT_ONCE
+            cursor.execute(query)
+            yield from cursor

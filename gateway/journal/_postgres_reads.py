@@ -1,0 +1,98 @@
+"""What is asked of the journal's tables, each answer one statement and so one consistent look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from gateway.errors import AuditTampered
+from gateway.journal import AttemptFile, ProposalFile
+from gateway.journal._entries import attempt_file, proposal_file
+
+_FILES: Final = """
+    SELECT a.*, t.digest AS trigger_digest,
+        (SELECT json_agg(json_build_object('body', e.body, 'hash', e.hash) ORDER BY e.seq)
+            FROM events e WHERE e.attempt = a.attempt) AS events,
+        (SELECT r.finding FROM records r WHERE r.attempt = a.attempt AND r.kind = 'resolution') AS resolution,
+        (SELECT r.body FROM records r WHERE r.attempt = a.attempt AND r.kind = 'observation'
+            ORDER BY r.seq DESC LIMIT 1) AS observation
+    FROM attempts a LEFT JOIN triggers t ON t.trigger_id = a.trigger_id AND t.attempt = a.attempt
+"""
+
+_SAID: Final = """
+    SELECT said.records, h.attempt AS held_by, a.effect, r.finding
+    FROM {subjects}
+        CROSS JOIN LATERAL (
+            SELECT json_agg(json_build_object('seq', s.seq, 'kind', s.kind, 'reference', s.reference, 'body', s.body,
+                'hash', s.hash) ORDER BY s.seq) AS records
+            FROM records s WHERE s.practice = p.practice AND s.proposal = p.proposal) said
+        LEFT JOIN holds h ON h.practice = p.practice AND h.proposal = p.proposal
+        LEFT JOIN attempts a ON a.attempt = h.attempt
+        LEFT JOIN records r ON r.attempt = h.attempt AND r.kind = 'resolution'
+"""
+
+PROPOSAL: Final = _SAID.format(subjects="(VALUES (%(practice)s::text, %(proposal)s::text)) AS p (practice, proposal)")
+_LATEST: Final = """(
+        SELECT f.position, f.practice, f.proposal FROM records f WHERE f.seq = 1
+        ORDER BY f.position DESC LIMIT %(limit)s) AS p"""
+PROPOSALS: Final = _SAID.format(subjects=_LATEST) + " ORDER BY p.position DESC"
+ATTEMPT: Final = _FILES + " WHERE a.attempt = %s"
+ATTEMPTS: Final = _FILES + (
+    " WHERE (%(proposal)s::text IS NULL OR a.proposal = %(proposal)s) ORDER BY a.position DESC LIMIT %(limit)s"
+)
+UNRESOLVED: Final = _FILES + (
+    " WHERE (%(proposal)s::text IS NULL OR a.proposal = %(proposal)s) AND a.effect = 'UNKNOWN' AND NOT EXISTS "
+    "(SELECT FROM records r WHERE r.attempt = a.attempt AND r.kind = 'resolution') "
+    "ORDER BY a.position DESC LIMIT %(limit)s"
+)
+# A lock that can be shared is held by nobody: its owner's session is over. Shared, so that two who ask at once do not
+# take one another for the owner. Only in-flight owners are asked after, and never the one who asks.
+ORPHANS: Final = f"""
+    WITH flying AS MATERIALIZED (
+        SELECT DISTINCT a.owner FROM attempts a WHERE a.deadline IS NOT NULL AND a.outcome IS NULL AND a.owner <> %s),
+    dead AS MATERIALIZED (
+        SELECT f.owner FROM flying f LEFT JOIN owners o ON o.owner = f.owner
+        WHERE coalesce(pg_try_advisory_xact_lock_shared(o.lock), true))
+    {_FILES} JOIN dead d ON d.owner = a.owner
+    WHERE a.deadline IS NOT NULL AND a.outcome IS NULL ORDER BY a.position
+"""  # noqa: S608 — put together from this module's constants
+STOPPED: Final = "SELECT journal_stopped(%s, %s, %s) AS stopped"
+# What stands between an intent and its dispatch: still in flight, still ours, and our lock still held.
+DISPATCHING: Final = """
+    SELECT journal_stopped(%(practice)s, %(proposal)s, %(revision)s) AS stopped,
+        EXISTS (
+            SELECT FROM attempts a JOIN owners o ON o.owner = a.owner
+            WHERE a.attempt = %(attempt)s AND a.deadline IS NOT NULL AND a.outcome IS NULL AND a.owner = %(owner)s
+                AND NOT pg_try_advisory_xact_lock_shared(o.lock)) AS ours
+"""
+TRIGGER: Final = "SELECT digest, attempt FROM triggers WHERE trigger_id = %s"
+INTENT: Final = "SELECT attempt FROM attempts WHERE attempt_key = %s"
+RELATED: Final = "SELECT EXISTS (SELECT FROM siblings WHERE sibling = ANY(%s)) AS related"
+SUSPENDED: Final = "SELECT EXISTS (SELECT FROM suspensions WHERE connection = %s) AS suspended"
+
+
+@contextmanager
+def intact() -> Iterator[None]:
+    """Content that no journal has written is `AuditTampered`, without the content."""
+    try:
+        yield
+    except (ValueError, TypeError):
+        raise AuditTampered("a stored row is not what was written; run `gateway audit verify`") from None
+
+
+def files(rows: Sequence[Mapping[str, Any]]) -> list[AttemptFile]:
+    with intact():
+        return [
+            attempt_file(row, row["trigger_digest"], row["events"] or (), row["resolution"], row["observation"])
+            for row in rows
+        ]
+
+
+def proposal_files(rows: Sequence[Mapping[str, Any]]) -> list[ProposalFile]:
+    with intact():
+        return [
+            proposal_file(row["records"], row["held_by"], row["effect"], row["finding"])
+            for row in rows
+            if row["records"]
+        ]
