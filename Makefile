@@ -7,11 +7,13 @@ RACE := .venv-bench
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 BREAKS ?=
 MUTANTS ?=
+MODULES ?=
+WRITE ?=
 REPORTS ?= build/conformance-$(shell date +%Y%m%d-%H%M%S)
 THRESHOLD ?= 95
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks docs crash bench profile lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs crash bench profile lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +55,9 @@ requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalo
 breaks: $(VENV)/dev.stamp ## replay the recorded one-line breaks; each must be noticed (BREAKS="STATE-03 …")
 	$(BIN)/python -m conformance.catalogue.breaks $(BREAKS)
 
+mutate: $(VENV)/mutation.stamp ## try the tests on mutants of the code (MODULES="lifecycle …" for some; WRITE=1 for the page)
+	$(BIN)/python -m mutation $(MODULES) $(if $(WRITE),--write)
+
 docs: $(VENV)/dev.stamp ## make what is made from the code again: failures, audit events, conformance, hostile peers
 	$(BIN)/python -m conformance.documents.reference
 	$(BIN)/python -m tests.peers.page
@@ -70,6 +75,7 @@ lock: ## make the locks again from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras $(LOCK) -o requirements/dev.txt
 	uv pip compile pyproject.toml --extra demo --extra build $(LOCK) -c requirements/dev.txt -o requirements/demo.txt
 	uv pip compile pyproject.toml --extra postgres --extra build --group bench $(LOCK) -c requirements/dev.txt -o requirements/bench.txt
+	uv pip compile pyproject.toml --all-extras --group mutation $(LOCK) -c requirements/dev.txt -o requirements/mutation.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
@@ -86,6 +92,11 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
 $(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(BIN)/python
 	$(INSTALL) --require-hashes -r requirements/demo.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What this lock adds to the development lock changes none of it, so both stand in one environment.
+$(VENV)/mutation.stamp: requirements/mutation.txt $(VENV)/dev.stamp
+	$(INSTALL) --require-hashes -r requirements/mutation.txt
 	@touch $@
 
 # The contestants of the benchmark live apart: nothing that is developed or shipped here depends on them.

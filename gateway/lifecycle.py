@@ -117,11 +117,11 @@ class Attempt:
         recorded = self.record(Signal.STATE_TRANSITION_RECORDED, at, from_state=self.state, to_state=state, **detail)
         return replace(recorded, state=state)
 
-    def begin(self, step: Step, at: datetime, **detail: Any) -> Attempt:
+    def begin(self, step: Step, at: datetime) -> Attempt:
         """Start a step; only RUNNING executes, and AUDITING least of all (STATE-34, STATE-37)."""
         if self.state is not State.RUNNING:
             raise InvariantViolation(f"step {step} while {self.state}: only RUNNING executes")
-        return self.record(Signal.EXECUTION_STEP_STARTED, at, step=step, **detail)
+        return self.record(Signal.EXECUTION_STEP_STARTED, at, step=step)
 
     def flushed(self) -> Attempt:
         """The attempt once the journal holds all its links."""

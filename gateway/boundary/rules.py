@@ -67,14 +67,14 @@ class Destination:
 
     @property
     def path(self) -> str:
-        return self.target.split(b"?", 1)[0].decode("ascii")
+        return self.target.partition(b"?")[0].decode()
 
 
 def destination(url: httpx.URL, hosts: Sequence[str]) -> Destination:
     """Raises `HostUndeclaredError` or, for a malformed target, `RequestForbiddenError`."""
     if url.scheme not in ("http", "https"):
         raise HostUndeclaredError
-    host = url.raw_host.decode("ascii", "replace").lower()
+    host = url.raw_host.decode().lower()
     port = url.port if url.port is not None else (443 if url.scheme == "https" else 80)
     if f"{host}:{port}" not in hosts:
         raise HostUndeclaredError
@@ -99,7 +99,7 @@ def request_headers(headers: httpx.Headers) -> RawHeaders:
     method overrides. Framing, caching and `Host` are the boundary's own."""
     passed: RawHeaders = []
     for name, value in headers.raw:
-        known = name.decode("ascii", "replace").lower()
+        known = name.decode("latin-1").lower()
         if known in _CREDENTIALS or known in _OVERRIDES or known.startswith("proxy-"):
             raise RequestForbiddenError
         if known not in _OURS:
@@ -120,7 +120,7 @@ def own_headers(place: Destination, method: str, body: bytes, *, credential: str
         headers.append(("Content-Length", str(len(body))))
     if credential is not None:
         headers.append(("Authorization", credential))
-    return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
+    return [(name.encode(), value.encode("ascii")) for name, value in headers]
 
 
 def marks_its_end(method: str, status: int, headers: httpx.Headers) -> bool:

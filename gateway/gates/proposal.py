@@ -9,7 +9,7 @@ from gateway.contracts.proposal import Origin
 from gateway.contracts.signals import ProposalState
 from gateway.gates.case import Answers, Case, unusable
 
-STATES: dict[Code, ProposalState] = {
+STATES: dict[Code | None, ProposalState] = {
     Code.PROPOSAL_UNKNOWN: ProposalState.UNKNOWN,
     Code.PROPOSAL_EXPIRED: ProposalState.EXPIRED,
     Code.PROPOSAL_WITHDRAWN: ProposalState.WITHDRAWN,
@@ -52,4 +52,4 @@ def judge(case: Case, answers: Answers) -> Code | None:
 
 def state(code: Code | None) -> ProposalState:
     """The proposal's state for the audit (AUDIT-20)."""
-    return ProposalState.CURRENT if code is None else STATES.get(code, ProposalState.CURRENT)
+    return STATES.get(code, ProposalState.CURRENT)

@@ -206,7 +206,7 @@ def locked(root: Path, name: str) -> dict[str, int]:
 def test_the_locks_pin_every_dependency_by_hash_and_hold_no_retry_library(root: Path) -> None:
     # Radicale, a process of its own in demo and tests, brings an HTTP client; nothing else may
     with_radicale = closure(["radicale"])
-    for name in ("dev.txt", "demo.txt"):
+    for name in ("dev.txt", "demo.txt", "mutation.txt"):
         entries = locked(root, name)
         assert all(entries.values())
         assert not (set(entries) - with_radicale) & (RETRY_LIBRARIES | ENGINES)

@@ -23,11 +23,13 @@ class Authority:
     chain: Path
 
     @classmethod
-    def found(cls, directory: Path) -> Authority:
-        """Make one, valid for an hour."""
+    def found(cls, directory: Path, *hosts: str) -> Authority:
+        """Make one, valid for an hour, for this machine or for `hosts` instead."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts or ("localhost",)]
+        if not hosts:
+            names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
         now = dt.datetime.now(dt.UTC)
         certificate = (
             x509.CertificateBuilder()

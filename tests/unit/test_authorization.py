@@ -75,6 +75,7 @@ def test_it_is_spent_on_first_use() -> None:
 def test_it_runs_out(moment: float) -> None:
     authorization = granted()
     assert authorization.live(moment) is (moment < 100.0)
+    assert not authorization.live(100.0)
     if moment >= 100.0:
         with pytest.raises(InvariantViolation):
             authorization.spend(DIGEST, moment)

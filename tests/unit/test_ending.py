@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.contracts.failures import FAILURES, Code
+from gateway.contracts.failures import FAILURES, Code, caller_next
 from gateway.contracts.outcome import AFTER_DISPATCH, ENDS, Observed
 from gateway.contracts.references import AttemptId, CorrelationId, ObservationId, SignalId
 from gateway.contracts.signals import Signal
@@ -55,6 +55,7 @@ def test_every_known_pair_ends_as_its_row_says(code: Code, end: End) -> None:
         row.effect,
         row.approval,
     )
+    assert (outcome.attempt, outcome.next, outcome.actor) == (before.identity.attempt, *caller_next(code, end))
     new = [link.event for link in after.pending[len(before.pending) :]]
     assert (new[0].signal, new[0].from_state, new[0].to_state, new[0].code) == (
         Signal.STATE_TRANSITION_RECORDED,
@@ -118,16 +119,23 @@ def test_what_is_learnt_later_does_not_change_the_digest_and_everything_else_doe
     assert outcome_digest(outcome.model_copy(update=later)) == outcome_digest(outcome)
     for change in ({"effect": Effect.APPLIED}, {"code": Code.OWNER_DIED}, {"binding_outstanding": True}):
         assert outcome_digest(outcome.model_copy(update=change)) != outcome_digest(outcome)
+    # As it was first answered: digests that earlier versions recorded must come out the same for ever.
+    assert outcome_digest(outcome) == outcome.model_copy(update={"closing_hash": None}).digest("outcome/v1")
 
 
 @pytest.mark.requirement("FAIL-12")
 @pytest.mark.parametrize(
-    ("end", "code"), [(End.UNKNOWN, Code.OUTCOME_UNRECORDED), (End.BLOCKED, Code.AUDIT_UNAVAILABLE)]
+    ("end", "code"),
+    [
+        (End.UNKNOWN, Code.OUTCOME_UNRECORDED),
+        (End.UNKNOWN, Code.AUDIT_UNAVAILABLE),  # the end outranks what the code alone would advise
+        (End.BLOCKED, Code.AUDIT_UNAVAILABLE),
+    ],
 )
 def test_an_end_that_was_not_recorded_says_so_and_claims_no_success(end: End, code: Code) -> None:
     for attempt in (None, attempt_before(end)):
         outcome = unrecorded(attempt, end, code)
         assert (outcome.recorded, outcome.closing_hash) == (False, None)
-        assert outcome.state in (State.ERROR, State.BLOCKED)
+        assert (outcome.state, outcome.effect) == (ENDS[end].state, ENDS[end].effect)
         assert (outcome.next is Next.RESOLVE) is (end in AFTER_DISPATCH)
         assert outcome.attempt == (attempt.identity.attempt if attempt else None)

@@ -345,6 +345,21 @@ def test_only_an_operator_surface_can_sign_a_trigger() -> None:
         KEYRING.verify(by_reviewer, Trigger)
 
 
+@pytest.mark.requirement("AUTH-06")
+def test_a_persons_own_key_speaks_for_that_person_and_for_nobody_else() -> None:
+    own = Keyring(TrustedKeys(keys=(TRUSTED.keys[0].model_copy(update={"person": STOP.operator}),)))
+    assert own.verify(GOOD, Stop).statement == STOP
+    with pytest.raises(SignatureRefused, match="another person"):
+        own.verify(token(payload=STOP.model_copy(update={"operator": PersonId.random()})), Stop)
+
+
+def test_a_token_may_be_as_long_as_it_says_and_no_longer() -> None:
+    with pytest.raises(SignatureRefused, match="compact"):
+        KEYRING.verify("x" * (16 * 1024), Stop)
+    with pytest.raises(SignatureRefused, match="longer than 16384 bytes"):
+        KEYRING.verify("x" * (16 * 1024 + 1), Stop)
+
+
 @given(st.integers(min_value=0, max_value=len(GOOD) - 1), st.characters(max_codepoint=0x2FF))
 def test_changing_any_one_character_is_noticed(position: int, character: str) -> None:
     forged = GOOD[:position] + character + GOOD[position + 1 :]

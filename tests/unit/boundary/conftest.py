@@ -215,6 +215,12 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority.found(tmp_path_factory.mktemp("authority"))
 
 
+@pytest.fixture(scope="session")
+def authority_of_another(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """As trusted as `authority`, but it speaks for another host."""
+    return Authority.found(tmp_path_factory.mktemp("another"), "calendar.example")
+
+
 @pytest.fixture
 async def start() -> AsyncIterator[Callable[..., Awaitable[Peer]]]:
     """Start a peer on a free loopback port; `tls` makes it speak TLS."""

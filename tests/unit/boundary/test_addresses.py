@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import ip_address
 
 import pytest
@@ -14,7 +15,7 @@ PRIVATE = ["10.0.0.1", "172.16.5.4", "192.168.1.1", "100.64.0.1", "fd12::1", "::
 NOWHERE = [
     *("169.254.169.254", "169.254.1.1", "fe80::1", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"),
     *("224.0.0.1", "239.1.1.1", "ff02::1", "ff0e::1", "0.0.0.0", "::", "255.255.255.255", "240.0.0.1"),  # noqa: S104 - an address to refuse
-    *("::ffff:169.254.169.254", "2002:a9fe:a9fe::1", "64:ff9b::a9fe:a9fe", "192.0.2.1", "2001:db8::1"),
+    *("fec0::1", "::ffff:169.254.169.254", "2002:a9fe:a9fe::1", "64:ff9b::a9fe:a9fe", "192.0.2.1", "2001:db8::1"),
 ]
 
 
@@ -43,6 +44,42 @@ async def test_loopback_needs_the_environment_to_admit_the_very_address() -> Non
         await resolve("localhost", 80, Network.PRIVATE, lambda host, port: host == "localhost")
     found = await resolve("localhost", 80, Network.PUBLIC, lambda host, port: port == 80)
     assert all(address.is_loopback for address in found)
+
+
+async def test_an_address_given_outright_is_judged_like_any_other() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def admits(host: str, port: int) -> bool:
+        asked.append((host, port))
+        return True
+
+    assert await resolve("10.0.0.1", 443, Network.PRIVATE, admits) == (ip_address("10.0.0.1"),)
+    assert await resolve("93.184.216.34", 443, Network.PUBLIC, admits) == (ip_address("93.184.216.34"),)
+    assert await resolve("127.0.0.1", 8080, Network.PUBLIC, admits) == (ip_address("127.0.0.1"),)
+    assert asked == [("10.0.0.1", 443), ("93.184.216.34", 443), ("127.0.0.1", 8080), ("127.0.0.1", 8080)]
+    with pytest.raises(AddressForbiddenError):
+        await resolve("10.0.0.1", 443, Network.PUBLIC, admits)
+    with pytest.raises(AddressForbiddenError):
+        await resolve("169.254.169.254", 80, Network.PRIVATE, admits)
+
+
+@pytest.mark.parametrize(
+    ("host", "answers"),
+    [
+        ("localhost", ["93.184.216.34"]),
+        ("calendar.example", ["93.184.216.34", "10.0.0.1"]),
+        ("calendar.example", ["127.0.0.1", "93.184.216.34"]),
+    ],
+)
+async def test_one_forbidden_answer_refuses_the_name(
+    monkeypatch: pytest.MonkeyPatch, host: str, answers: list[str]
+) -> None:
+    async def answered(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
+        return [(0, 0, 0, "", (address, port)) for address in answers]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answered)
+    with pytest.raises(AddressForbiddenError):
+        await resolve(host, 443, Network.PUBLIC, lambda asked, port: asked == host)
 
 
 async def test_a_host_that_the_environment_does_not_admit_is_not_even_looked_up() -> None:

@@ -26,6 +26,7 @@ class Fixed:
         self._secret = secret
 
     async def secret(self, name: str) -> str:
+        assert name == "clinic-calendar"
         return self._secret
 
 
@@ -59,7 +60,11 @@ async def test_links_pipes_directories_and_absent_files_are_refused(tmp_path: Pa
             await FileSecrets(tmp_path).secret(name)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * 9000])
+async def test_a_secret_may_fill_eight_kibibytes(tmp_path: Path) -> None:
+    assert await write(tmp_path, b"x" * 8192).secret("clinic-calendar") == "x" * 8192
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * 8193])
 async def test_a_file_that_holds_no_secret_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(CredentialUnavailableError):
         await write(tmp_path, content).secret("clinic-calendar")
@@ -108,5 +113,26 @@ def test_gateway_credential_sources_answers_to_two_names_and_their_own_option(
 ) -> None:
     assert set(gateway_credential_sources(name, {option: "x"}, tmp_path)) == {name}
     assert gateway_credential_sources("vault", {option: "x"}, tmp_path) == {}
-    with pytest.raises(ConfigurationError, match=option):
+    with pytest.raises(ConfigurationError, match=f"source {name} knows one option, {option}"):
         gateway_credential_sources(name, {"unheard-of": "x"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "variable"),
+    [({}, "GATEWAY_SECRET_CLINIC_CALENDAR"), ({"prefix": "CLINIC_"}, "CLINIC_CLINIC_CALENDAR")],
+)
+async def test_the_environments_prefix_is_the_configured_one_or_the_gateways_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], variable: str
+) -> None:
+    monkeypatch.setenv(variable, "token")
+    source = gateway_credential_sources("environment", options, tmp_path)["environment"]
+    assert await source.secret("clinic-calendar") == "token"
+
+
+@pytest.mark.parametrize(("options", "directory"), [({}, "secrets"), ({"directory": "kept"}, "kept")])
+async def test_secret_files_lie_in_the_configured_directory_or_in_secrets(
+    tmp_path: Path, options: dict[str, str], directory: str
+) -> None:
+    (tmp_path / directory).mkdir()
+    write(tmp_path / directory)
+    assert await gateway_credential_sources("file", options, tmp_path)["file"].secret("clinic-calendar") == "token"

@@ -642,6 +642,7 @@ async def test_vendor_identifiers_go_home_and_nowhere_else(practice: Any, peer: 
     (binding,) = practice.registry.bound
     assert (binding.identifier, binding.version) == ("vendor-1", '"canary-version"')
     assert binding.appointment == engagement.reference
+    assert (binding.connection, binding.proposal) == (practice.connection, practice.proposal)
     assert result.version == version_digest('"canary-version"')
     assert not result.binding_outstanding
     assert "vendor-1" not in repr(result)

@@ -27,6 +27,12 @@ def test_declared_posts_are_safe_under_their_prefix(path: str) -> None:
     assert not rules.is_mutating("POST", path, POSTS)
 
 
+def test_a_declared_directory_is_a_prefix_as_it_stands() -> None:
+    assert not rules.is_mutating("POST", "/oauth/token", ("/oauth/",))
+    assert rules.is_mutating("POST", "/oauth", ("/oauth/",))
+    assert not rules.is_mutating("POST", "/FAX/token", ("/FAX",))
+
+
 @pytest.mark.requirement("CARD-03")
 @pytest.mark.parametrize(
     "path",
@@ -82,12 +88,18 @@ def test_user_information_in_an_address_is_refused() -> None:
 
 
 def test_a_destination_is_spelt_out() -> None:
-    place = rules.destination(httpx.URL("https://Calendar.Example/a%20b?q=1#f"), HOSTS)
+    place = rules.destination(httpx.URL("https://Calendar.Example/a%20b?q=1?r=2#f"), HOSTS)
     assert (place.origin, place.target, place.path) == (
         ("https", "calendar.example", 443),
-        b"/a%20b?q=1",
+        b"/a%20b?q=1?r=2",
         "/a%20b",
     )
+
+
+def test_each_scheme_has_its_port() -> None:
+    hosts = ("calendar.example:80", "calendar.example:443")
+    assert rules.destination(httpx.URL("http://calendar.example/"), hosts).origin == ("http", "calendar.example", 80)
+    assert rules.destination(httpx.URL("https://calendar.example/"), hosts).origin == ("https", "calendar.example", 443)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +128,67 @@ def test_framing_caching_and_host_are_the_boundarys_own() -> None:
 
 
 def test_headers_have_a_limit() -> None:
+    room = rules.MAX_HEADER_BYTES - len("X-Large")
+    assert rules.request_headers(httpx.Headers({"X-Large": "x" * room}))
     with pytest.raises(RequestForbiddenError):
-        rules.request_headers(httpx.Headers({"X-Large": "x" * rules.MAX_HEADER_BYTES}))
+        rules.request_headers(httpx.Headers({"X-Large": "x" * (room + 1)}))
+
+
+def test_a_name_that_is_not_ascii_is_no_reason_to_break_off() -> None:
+    fields = httpx.Headers([(b"X-N\xe4me", b"1"), (b"If-Match", b"2")])
+    assert rules.request_headers(fields) == [(b"X-N\xe4me", b"1"), (b"If-Match", b"2")]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "port", "host"),
+    [
+        ("https", 443, b"calendar.example"),
+        ("http", 80, b"calendar.example"),
+        ("https", 80, b"calendar.example:80"),
+        ("http", 443, b"calendar.example:443"),
+        ("http", 8080, b"calendar.example:8080"),
+    ],
+)
+def test_the_host_is_named_with_its_port_unless_the_scheme_implies_it(scheme: str, port: int, host: bytes) -> None:
+    place = rules.Destination(scheme, "calendar.example", port, b"/")
+    assert rules.own_headers(place, "GET", b"", credential=None, mutating=False) == [
+        (b"Host", host),
+        (b"Accept-Encoding", b"identity"),
+        (b"Cache-Control", b"no-cache, no-store"),
+    ]
+
+
+@pytest.mark.parametrize(("method", "length"), [("PUT", b"3"), ("POST", b"3"), ("DELETE", b"3"), ("PROPFIND", b"3")])
+def test_a_request_says_how_long_its_body_is_who_asks_and_that_it_is_the_last(method: str, length: bytes) -> None:
+    place = rules.Destination("https", "calendar.example", 443, b"/")
+    own = rules.own_headers(place, method, b"abc", credential="Bearer token", mutating=True)
+    assert own[3:] == [(b"Connection", b"close"), (b"Content-Length", length), (b"Authorization", b"Bearer token")]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_request_without_a_body_states_no_length(method: str) -> None:
+    place = rules.Destination("https", "calendar.example", 443, b"/")
+    assert dict(rules.own_headers(place, method, b"", credential=None, mutating=False)).keys() == {
+        b"Host",
+        b"Accept-Encoding",
+        b"Cache-Control",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "encoded"),
+    [
+        ({}, False),
+        ({"Content-Encoding": ""}, False),
+        ({"Content-Encoding": " Identity "}, False),
+        ({"Content-Encoding": "gzip"}, True),
+        ({"Content-Encoding": "identity, br"}, True),
+    ],
+)
+def test_content_that_nobody_asked_to_be_compressed_is_known_by_its_field(
+    fields: dict[str, str], encoded: bool
+) -> None:
+    assert rules.is_encoded(httpx.Headers(fields)) is encoded
 
 
 @pytest.mark.requirement("CACHE-01")
@@ -126,6 +197,7 @@ def test_headers_have_a_limit() -> None:
     [
         {"Age": "1"},
         {"Age": "0600"},
+        {"Age": "X"},
         {"X-Cache": "HIT from proxy"},
         {"X-Cache": "MISS, HIT"},
         {"CF-Cache-Status": "HIT"},
@@ -156,6 +228,7 @@ def test_an_origins_own_reply_is_not_taken_for_a_cached_one(fields: dict[str, st
         ("PUT", 201, {"Transfer-Encoding": "gzip", "Content-Length": "5"}, False),
         ("PUT", 204, {}, True),
         ("HEAD", 200, {}, True),
+        ("GET", 200, {"Transfer-Encoding": " Chunked "}, True),
     ],
 )
 def test_a_reply_must_say_where_it_ends(method: str, status: int, fields: dict[str, str], marked: bool) -> None:
@@ -178,10 +251,24 @@ def test_a_reply_must_say_where_it_ends(method: str, status: int, fields: dict[s
 def test_a_client_learns_only_of_redirects_that_may_be_followed(
     method: str, location: str, mutating: bool, visible: bool
 ) -> None:
-    fields = httpx.Headers({"Location": location, "Set-Cookie": "a=b"})
+    fields = httpx.Headers({"Location": location, "Refresh": "0; url=/", "Set-Cookie": "a=b", "ETag": '"1"'})
     kept = rules.reply_headers(fields, 307, method, httpx.URL("https://calendar.example/start"), mutating=mutating)
-    assert ("location" in kept) is visible
+    assert ("location" in kept, "refresh" in kept) == (visible, visible)
     assert "set-cookie" not in kept
+    assert kept["etag"] == '"1"'
+
+
+@pytest.mark.parametrize(("status", "redirects"), [(299, False), (300, True), (399, True), (400, False)])
+def test_only_a_redirect_hides_its_location(status: int, redirects: bool) -> None:
+    fields = httpx.Headers({"Location": "https://evil.test/"})
+    kept = rules.reply_headers(fields, status, "PUT", httpx.URL("https://calendar.example/start"), mutating=True)
+    assert ("location" not in kept) is redirects
+
+
+def test_a_redirect_without_a_location_leads_nowhere_else() -> None:
+    base = httpx.URL("https://calendar.example/start")
+    kept = rules.reply_headers(httpx.Headers({"Refresh": "1"}), 304, "GET", base, mutating=False)
+    assert kept["refresh"] == "1"
 
 
 def test_the_location_of_what_was_created_is_no_redirect() -> None:

@@ -272,6 +272,17 @@ async def test_an_untrusted_certificate_sends_nothing(over_tls: Callable[..., Aw
     assert peer.calls == []
 
 
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+async def test_a_trusted_certificate_of_another_host_sends_nothing(
+    authority_of_another: Any, start: Start, practice_at: Callable[..., Any], name: str
+) -> None:
+    peer = await start(authority_of_another.server)
+    practice = practice_at(f"https://{name}:{peer.port}/", (f"{name}:{peer.port}",))
+    practice.tls = authority_of_another.client
+    assert await (await practice.engage()).readiness() is Code.EXTERNAL_UNAVAILABLE
+    assert peer.calls == []
+
+
 async def test_a_handshake_that_fails_in_commit_is_not_sent(
     over_tls: Callable[..., Awaitable[Any]], start: Start
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -34,6 +35,23 @@ def test_evidence_older_than_the_question_is_stale(bench: Any, seconds: int, nam
     answers = bench.answered(name, as_of=bench.answers.asked_at + timedelta(seconds=seconds))
     verdict = GATES[name].judge(bench.case, answers)
     assert verdict is (Code.EVIDENCE_STALE if seconds < -bench.case.bounds.clock_skew_seconds else None)
+
+
+@pytest.mark.requirement("GATE-06")
+@pytest.mark.parametrize("name", GATES)
+def test_evidence_exactly_as_old_as_the_skew_allows_is_fresh(bench: Any, name: str) -> None:
+    assert GATES[name].judge(bench.case, bench.answered(name, as_of=bench.answers.asked_at - bench.case.skew)) is None
+
+
+def test_a_case_without_a_proposal_has_neither_proposal_nor_decision(bench: Any) -> None:
+    case = replace(bench.case, file=None)
+    assert (case.proposal, case.latest_decision) == (None, None)
+
+
+def test_a_proposal_without_a_decision_has_no_latest_one(bench: Any) -> None:
+    records = bench.case.file.records
+    assert bench.filed(records=records[:1]).latest_decision is None
+    assert bench.case.latest_decision == records[1].reference
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 
 from gateway.audit.acknowledgement import Sinks
 from gateway.clock import SystemClock
+from gateway.config import Bounds
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.words import GateName
 from gateway.errors import JournalFailed, JournalUnavailable
@@ -28,6 +29,7 @@ IN_ORDER = [
     GateName.EXTERNAL_READINESS,
     GateName.AUDIT_READINESS,
 ]
+SIBLINGS = ("5e6f7a8b" * 8,)
 
 
 class BenchClock(SystemClock):
@@ -84,14 +86,16 @@ class Outside:
         )
 
     async def _engage(self, proposal: Any) -> Any:
+        assert proposal == self.bench.proposal
         await self._asked("engage")
-        return SimpleNamespace(siblings=(), readiness=self._readiness)
+        return SimpleNamespace(siblings=SIBLINGS, readiness=self._readiness)
 
     async def _readiness(self) -> Code | None:
         await self._asked("readiness")
         return self.readiness_code
 
     async def _related(self, siblings: Any) -> bool:
+        assert siblings == SIBLINGS
         await self._asked("related")
         return self.is_related
 
@@ -165,6 +169,14 @@ async def test_evidence_that_is_of_another_kind_proves_nothing(bench: Any, outsi
     gatekeeper = outside.gatekeeper()
     gatekeeper.evidence.consent = wrong
     assert (await gatekeeper.judge(bench.case)).code is Code.EVIDENCE_UNAVAILABLE
+
+
+@pytest.mark.requirement("DEP-06")
+async def test_a_source_that_is_late_proves_nothing_and_is_not_waited_for(bench: Any, outside: Outside) -> None:
+    outside.delays = {"consent": 60.0}
+    case = replace(bench.case, bounds=Bounds().model_copy(update={"evidence_seconds": 0.02}))
+    assert (await outside.gatekeeper().judge(case)).code is Code.EVIDENCE_UNAVAILABLE
+    assert "consent" not in outside.answered
 
 
 @pytest.mark.requirement("GATE-28")

@@ -1,0 +1,102 @@
+"""`python -m mutation [UNIT …]`: run, judge and tell. Exit status 1 where a survivor is not justified, or a
+justification has no survivor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mutation import tree
+from mutation.mutants import Mutant, read
+from mutation.report import Results, cells, judge, page, total
+from mutation.survivors import justifications
+from mutation.units import ROOT, Unit, chosen, units
+
+PLACE = ROOT / "build" / "mutation"
+PAGE = ROOT / "docs" / "mutation.md"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
+    parser.add_argument("unit", nargs="*", help="only these units of units.toml")
+    parser.add_argument("--children", type=int, default=2, help="how many mutants are tried at a time")
+    parser.add_argument("--again", action="store_true", help="try only those left last time, on today's tests")
+    parser.add_argument("--told", action="store_true", help="run nothing: judge what the last runs found")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as one JSON document")
+    parser.add_argument("--write", action="store_true", help="write docs/mutation.md; needs a result of every unit")
+    given = parser.parse_args(arguments)
+    taken = chosen(given.unit, units())
+    for unit in taken:
+        if not given.told:
+            _try(unit, again=given.again, children=given.children)
+    results = [one for unit in taken for one in _judged(unit)]
+    _tell(results)
+    if given.json:
+        given.json.write_text(json.dumps([one.plain() for one in results], indent=1) + "\n", encoding="utf-8")
+    if given.write:
+        if given.unit:
+            raise SystemExit("the page tells of every unit; name none")
+        PAGE.write_text(page(results, version("mutmut")), encoding="utf-8")
+    return 1 if any(one.left or one.stale for one in results) else 0
+
+
+def _try(unit: Unit, *, again: bool, children: int) -> None:
+    place = PLACE / unit.name
+    print(f"{unit.name}: {len(unit.modules)} modules", file=sys.stderr, flush=True)  # noqa: T201 (a command's progress)
+    if again:
+        tree.renew_tests(place)
+        _try_alive(unit, unit.tests, children)
+    else:
+        tree.make(unit, place)
+        tree.run(unit, place, unit.tests, children=children)
+        (place / "tried").write_text(unit.digest(), encoding="utf-8")
+    if unit.wider:
+        _try_alive(unit, unit.wider, children)
+
+
+def _try_alive(unit: Unit, tests: Sequence[str], children: int) -> None:
+    """Those that are alive without a reason, on these tests."""
+    left = [mutant.key for one in _judged(unit) for mutant in one.left]
+    if left:
+        tree.run(unit, PLACE / unit.name, tests, left, children=children)
+
+
+def _judged(unit: Unit) -> list[Results]:
+    known = justifications(ROOT)
+    return [judge(module, _mutants(unit, module), known) for module in unit.modules]
+
+
+def _mutants(unit: Unit, module: str) -> list[Mutant]:
+    """What was found; raises `SystemExit` where nothing was, or on other code than today's."""
+    place = PLACE / unit.name
+    tried = place / "tried"
+    if not tried.is_file() or tried.read_text(encoding="utf-8") != unit.digest():
+        raise SystemExit(f"{unit.name}: not tried on today's code; run `make mutate MODULES={unit.name}`")
+    return list(read(place, module))
+
+
+def _tell(results: Sequence[Results]) -> None:
+    console = Console(soft_wrap=True)
+    table = Table("module", *("mutants", "killed", "timeouts", "justified", "left", "score"))
+    for one in results:
+        table.add_row(*cells(one))
+    table.add_row(*total(results))
+    console.print(table)
+    for one in results:
+        for mutant in one.left:
+            heading = f"\n{mutant.fate}: {one.module} {mutant.function}"
+            console.print(f"{heading}\n{mutant.change}", markup=False, highlight=False)
+        for entry, change in one.stale:
+            heading = f"\njustified, but no survivor: {one.module} {entry.function}"
+            console.print(f"{heading}\n{change}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
