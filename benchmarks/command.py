@@ -6,7 +6,9 @@ Owns: options, the size of a run, and that everything made on the way is removed
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import signal
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Final
@@ -14,14 +16,15 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from benchmarks import machine, page, syncs
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.figures import table
-from benchmarks.page import console_table
 from benchmarks.profiling import profile, tables
 from benchmarks.racing import Plan, race
+from benchmarks.report import Report
 
-COUNTS: Final = {1: 60, 16: 160, 64: 256}
-QUICK_COUNTS: Final = {1: 20, 16: 32, 64: 64}
+COUNTS: Final = {1: 40, 16: 96, 64: 192}
+QUICK_COUNTS: Final = {1: 10, 16: 16, 64: 64}
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
 
@@ -30,23 +33,36 @@ app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions
 def bench(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Option("--only", help="These contestants; repeat it.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", envvar="QUICK", help="A minute instead of six.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A minute instead of six; no syncs are counted.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Put the figures into docs/benchmarks.md.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
     """Measure this gateway beside a floor and its closest peers, in one run."""
     if context.invoked_subcommand is not None:
         return
     names = tuple(only or [name for name, entry in CONTESTANTS.items() if entry.installed()])
-    plan = Plan(names=names, counts=QUICK_COUNTS if quick else COUNTS, rounds=2 if quick else 5)
-    console = Console(stderr=True)
-    with TemporaryDirectory(prefix="gateway-bench-") as directory:
-        found = table(race(plan, Path(directory), console.print))
+    report = _measure(names, QUICK_COUNTS if quick else COUNTS, rounds=1 if quick else 4, syncs_too=not quick)
+    if write:
+        page.replace("race", page.markdown(report))
     if as_json:
-        typer.echo(
-            json.dumps([{"name": name, "at_once": each, **asdict(cell)} for (name, each), cell in found.items()])
-        )
-    else:
-        Console().print(console_table(found))
+        typer.echo(json.dumps(report.plain()))
+        return
+    for shown in page.tables(report):
+        Console().print(shown)
+
+
+def _measure(names: Sequence[str], counts: Mapping[int, int], *, rounds: int, syncs_too: bool) -> Report:
+    console = Console(stderr=True)
+    plan = Plan(names=tuple(names), counts=counts, rounds=rounds)
+    with TemporaryDirectory(prefix="gateway-bench-") as directory:
+        found = race(plan, Path(directory), console.print)
+        facts = machine.facts(Path(directory), found.server)
+    counted: Mapping[tuple[str, int], syncs.Syncs] = {}
+    if syncs_too and syncs.available():
+        console.print("counting syncs")
+        with TemporaryDirectory(prefix="gateway-bench-") as directory:
+            counted = syncs.count(names, Path(directory))
+    return Report(machine=facts, figures=table(found), syncs=counted, rounds=rounds, counts=counts)
 
 
 @app.command("profile")
@@ -63,4 +79,6 @@ def show_profile(
 
 
 def main() -> None:
+    """Run a command. SIGTERM ends it as an interrupt does: with everything that it started and made."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     app()

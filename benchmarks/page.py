@@ -1,27 +1,104 @@
-"""What is shown: a table for people, and the measured part of docs/benchmarks.md."""
+"""What is shown: tables for people, and the measured parts of docs/benchmarks.md.
+
+Owns: the page's marks. A measured part stands between two of them and is replaced as a whole; what stands around it is
+written by hand and stays.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
 
 from rich.table import Table
 
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.figures import Figures
+from benchmarks.report import Cell, Report, Target
+
+PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+HEADS: Final = (
+    "contestant",
+    "at once",
+    "p50 ms",
+    "p99 ms",
+    "per second",
+    "CPU ms",
+    "server CPU ms",
+    "syncs",
+)
+RATIO_HEADS: Final = ("ratio", "found", "target", "met")
 
 
-def console_table(found: Mapping[tuple[str, int], Figures]) -> Table:
-    shown = Table("contestant", "at once", "p50 ms", "p99 ms", "per second", "CPU ms", "× floor", title="one run")
-    floor = found.get(("floor", 1))
-    for (name, concurrency), cell in found.items():
-        ratio = f"{cell.p50 / floor.p50:.2f}" if floor and concurrency == 1 else ""
-        shown.add_row(
-            CONTESTANTS[name].title,
-            str(concurrency),
-            f"{cell.p50:.2f}",
-            f"{cell.p99:.2f}",
-            f"{cell.rate:.0f}",
-            f"{cell.cpu:.2f}",
-            ratio,
-        )
+def tables(report: Report) -> Iterator[Table]:
+    """For a terminal."""
+    yield _table("one run", HEADS, rows(report))
+    yield _table("ratios within it", RATIO_HEADS, [_ratio(target) for target in report.targets()])
+
+
+def markdown(report: Report) -> str:
+    """For the page: machine, figures, ratios."""
+    shares = ", ".join(f"{count} at {at_once}" for at_once, count in report.counts.items())
+    parts = [
+        "; ".join(f"{name} {value}" for name, value in report.machine.items()) + ".",
+        f"{report.rounds} counted rounds; bookings of a contestant in each: {shares}.",
+        _grid(HEADS, rows(report)),
+        _grid(RATIO_HEADS, [_ratio(target) for target in report.targets()]),
+    ]
+    return "\n\n".join(parts)
+
+
+def rows(report: Report) -> list[Sequence[str]]:
+    """Contestants in the table's order, each by concurrency."""
+    order = list(CONTESTANTS)
+    cells = sorted(report.figures.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    return [_row(report, cell, found) for cell, found in cells]
+
+
+def _row(report: Report, cell: Cell, found: Figures) -> Sequence[str]:
+    name, at_once = cell
+    syncs = report.syncs.get(cell)
+    return (
+        CONTESTANTS[name].title,
+        str(at_once),
+        f"{found.p50:.1f}",
+        f"{found.p99:.1f}",
+        f"{found.rate:.0f}",
+        f"{found.cpu:.1f}",
+        f"{found.server_cpu:.1f}" if CONTESTANTS[name].database else "",
+        f"{syncs.total:.1f}" if syncs else "",
+    )
+
+
+def _ratio(target: Target) -> Sequence[str]:
+    if target.limit is None:
+        return (target.what, f"{target.ratio:.2f}", "", "")
+    bound = "at most" if target.at_most else "at least"
+    return (target.what, f"{target.ratio:.2f}", f"{bound} {target.limit:g}", "yes" if target.met else "**no**")
+
+
+def replace(part: str, text: str, page: Path = PAGE) -> None:
+    """Put `text` between the page's marks of that part; raises ValueError where they are not exactly once there."""
+    begin, end = f"<!-- measured: {part} -->", f"<!-- end: {part} -->"
+    found = page.read_text(encoding="utf-8")
+    made, count = re.subn(
+        re.escape(begin) + r".*?" + re.escape(end), lambda _: f"{begin}\n\n{text}\n\n{end}", found, flags=re.DOTALL
+    )
+    if count != 1:
+        raise ValueError(f"{page.name} has no place for what was measured: {part}")
+    page.write_text(made, encoding="utf-8")
+
+
+def _table(title: str, heads: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
+    shown = Table(title=title)
+    for number, head in enumerate(heads):
+        shown.add_column(head, justify="left" if number == 0 else "right", no_wrap=number > 0)
+    for row in body:
+        shown.add_row(*(cell.replace("**", "") for cell in row))
     return shown
+
+
+def _grid(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *("---:" for _ in heads[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, rule, *body))

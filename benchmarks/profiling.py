@@ -119,7 +119,7 @@ def profile(commits: int) -> Profile:
 async def _profile(commits: int) -> Profile:
     with TemporaryDirectory(prefix="gateway-profile-") as directory, sandbox(Path(directory)) as system:
         async with opened(Premises(directory=Path(directory), sandbox=system.url)) as ours:
-            await ours.prepare(WARMUP)
+            await ours.prepare(min(WARMUP, commits))
             await ours.run(1)
             return await _sampled(ours, commits)
 

@@ -7,21 +7,18 @@ rounds are not counted. After every share the sandbox's own count must have rise
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from subprocess import Popen
 
+from benchmarks import postgres
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.exchanges import TOKEN
+from benchmarks.processes import BenchmarkError, ask, cpu_seconds, said, speaking
 from gateway.testing.engine import Engine
-
-STOP_SECONDS = 30
 
 _SERVE = f"""
 import sys
@@ -31,16 +28,12 @@ serve(Path(sys.argv[1]), credentials={TOKEN!r})
 """
 
 
-class BenchmarkError(Exception):
-    """The run is no measurement; the message says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     """The sandbox's process and its database."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: Popen[str]
     database: Path
 
     def bookings(self) -> int:
@@ -53,8 +46,8 @@ class Sandbox:
 def sandbox(directory: Path) -> Iterator[Sandbox]:
     """The embedded sandbox in a process of its own, until the context closes."""
     database = directory / "sandbox.db"
-    with _process([sys.executable, "-c", _SERVE, str(database)]) as process:
-        yield Sandbox(_said(process)["url"], process, database)
+    with speaking([sys.executable, "-c", _SERVE, str(database)]) as process:
+        yield Sandbox(said(process)["url"], process, database)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,104 +64,92 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Racer:
-    """One contestant's process, spoken to."""
+    """One contestant's process, spoken to; `server` is the database server that it has to itself while it runs."""
 
     name: str
-    process: subprocess.Popen[str]
+    process: Popen[str]
     sandbox: Sandbox
+    server: postgres.Server | None = None
 
     def share(self, count: int, concurrency: int) -> Share:
         """Prepare and carry out `count` bookings. Raises `BenchmarkError` where the sandbox counted otherwise."""
-        self._ask({"prepare": count})
-        before, others = self.sandbox.bookings(), cpu_seconds(self.sandbox.process.pid)
-        done = self._ask({"run": concurrency})
-        others = cpu_seconds(self.sandbox.process.pid) - others
+        ask(self.process, {"prepare": count})
+        before, others, served = self.sandbox.bookings(), cpu_seconds(self.sandbox.process.pid), self._served()
+        done = ask(self.process, {"run": concurrency})
+        others, served = cpu_seconds(self.sandbox.process.pid) - others, self._served() - served
         made = self.sandbox.bookings() - before
         if made != count or len(done["taken"]) != count:
             raise BenchmarkError(f"{self.name} was to make {count} bookings and the sandbox has {made} more")
-        return Share(taken=done["taken"], wall=done["wall"], cpu=done["cpu"], others=others)
+        return Share(taken=done["taken"], wall=done["wall"], cpu=done["cpu"], others=others, server=served)
 
-    def _ask(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(told) + "\n")
-        self.process.stdin.flush()
-        return _said(self.process)
+    def _served(self) -> float:
+        return self.server.cpu_seconds() if self.server else 0.0
 
 
 @contextmanager
-def racer(name: str, directory: Path, system: Sandbox, under: Sequence[str] = ()) -> Iterator[Racer]:
+def racer(
+    name: str, directory: Path, system: Sandbox, server: postgres.Server | None = None, under: Sequence[str] = ()
+) -> Iterator[Racer]:
     """A contestant in its own process, ready; `under` is a command to run it under."""
     home = directory / name
     home.mkdir()
-    command = [*under, sys.executable, "-m", "benchmarks.runner", name, str(home), system.url, ""]
-    with _process(command) as process:
-        _said(process)
-        yield Racer(name, process, system)
+    entry = CONTESTANTS[name]
+    if entry.database and server is None:
+        raise BenchmarkError(f"{name} needs a PostgreSQL server, and its programs are not installed")
+    used = server if entry.database else None
+    database = used.create(name) if used else ""
+    command = [*under, sys.executable, "-m", "benchmarks.runner", name, str(home), system.url, database]
+    with speaking(command) as process:
+        said(process)
+        yield Racer(name, process, system, used)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much of everything: bookings of one share by concurrency, counted rounds and warm-up rounds."""
+    """How much of everything: bookings of one share by concurrency, and counted rounds. A warm-up round, of a quarter
+    of them, comes first."""
 
     names: tuple[str, ...]
     counts: Mapping[int, int]
     rounds: int
-    warmups: int = 1
+
+    def bookings(self, round_number: int, concurrency: int) -> int:
+        count = self.counts[concurrency]
+        return count if round_number else max(concurrency, count // 4)
 
 
 @dataclass(slots=True)
 class Race:
-    """All counted shares, by contestant and concurrency, in the order of the rounds."""
+    """All counted shares, by contestant and concurrency, in the order of the rounds; `server` is the version of the
+    PostgreSQL that took part."""
 
     shares: dict[tuple[str, int], list[Share]] = field(default_factory=dict)
+    server: str | None = None
 
 
-def race(plan: Plan, directory: Path, tell: Any = None) -> Race:
+def race(plan: Plan, directory: Path, tell: Callable[[str], None]) -> Race:
     """Run the plan in `directory`; `tell` is called with a line for whoever waits."""
     result = Race()
     with ExitStack() as stack:
-        system = stack.enter_context(sandbox(directory))
-        racers = [stack.enter_context(racer(name, directory, system)) for name in plan.names]
-        for number in range(plan.warmups + plan.rounds):
-            counted = number >= plan.warmups
-            if tell:
-                tell(f"round {number - plan.warmups + 1} of {plan.rounds}" if counted else "warming up")
+        system, server = stack.enter_context(sandbox(directory)), stack.enter_context(server_for(plan.names))
+        result.server = server.version() if server else None
+        racers = [stack.enter_context(racer(name, directory, system, server)) for name in plan.names]
+        for number in range(1 + plan.rounds):
+            tell(f"round {number} of {plan.rounds}" if number else "warming up")
             turn = number % len(racers)
             for each in (*racers[turn:], *racers[:turn]):
                 for concurrency in CONTESTANTS[each.name].concurrencies:
-                    share = each.share(plan.counts[concurrency], concurrency)
-                    if counted:
+                    share = each.share(plan.bookings(number, concurrency), concurrency)
+                    if number:
                         result.shares.setdefault((each.name, concurrency), []).append(share)
     return result
 
 
-def cpu_seconds(process: int) -> float:
-    """What a process has used of the processor so far; 0 where the system does not show it."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @contextmanager
-def _process(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that is told to end by the end of its input, or, where that is not enough, by SIGTERM."""
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 — our own programs
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        with closing(process.stdout), closing(process.stdin):
-            yield process
-    finally:
-        process.terminate()
-        process.wait(STOP_SECONDS)
-
-
-def _said(process: subprocess.Popen[str]) -> dict[str, Any]:
-    stream: IO[str] | None = process.stdout
-    assert stream is not None
-    line = stream.readline()
-    if not line:
-        raise BenchmarkError("a process of the benchmark ended early; what it said is above")
-    said: dict[str, Any] = json.loads(line)
-    return said
+def server_for(names: Sequence[str]) -> Iterator[postgres.Server | None]:
+    """A PostgreSQL server, where one of these contestants needs it."""
+    if any(CONTESTANTS[name].database for name in names):
+        with postgres.server() as server:
+            yield server
+    else:
+        yield None

