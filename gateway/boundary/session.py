@@ -14,32 +14,21 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, NoReturn
+from typing import NoReturn
 
-import httpcore
 import httpx
 
 from gateway.boundary import rules
 from gateway.boundary.addresses import Address, AddressForbiddenError, Admits, NameUnresolvedError, resolve
+from gateway.boundary.channel import Channel, Head, Outgoing, ReplyMalformedError, RequestUnspeakableError
 from gateway.boundary.credentials import CredentialUnavailableError, authorization_header
 from gateway.boundary.effects import Traffic
 from gateway.boundary.rules import Destination, HostUndeclaredError, RequestForbiddenError
-from gateway.boundary.wire import Wiring
+from gateway.boundary.wire import Wire, WireError
 from gateway.contracts.adapter import Descriptor
 from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code
 from gateway.hookspecs import CredentialSource
-
-_NAMESAKES: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
-    (httpcore.ConnectTimeout, httpx.ConnectTimeout),
-    (httpcore.TimeoutException, httpx.ReadTimeout),
-    (httpcore.ConnectError, httpx.ConnectError),
-    (httpcore.ReadError, httpx.ReadError),
-    (httpcore.WriteError, httpx.WriteError),
-    (httpcore.NetworkError, httpx.NetworkError),
-    (httpcore.RemoteProtocolError, httpx.RemoteProtocolError),
-    (httpcore.LocalProtocolError, httpx.LocalProtocolError),
-)
 
 
 class _ReplyRefusedError(Exception):
@@ -57,26 +46,17 @@ class Budget:
     remaining: int
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One connection to one origin."""
-
-    channel: httpcore.AsyncHTTPConnection
-    wiring: Wiring
-    origin: tuple[str, str, int]
-
-
 @dataclass(slots=True)
 class Mutation:
     """The one mutating request of a write phase."""
 
-    wiring: Wiring | None = None
+    wire: Wire | None = None
     status: int | None = None
     cause: Code | None = None
 
     @property
     def sent(self) -> bool:
-        return self.wiring is not None and self.wiring.writes > 0
+        return self.wire is not None and self.wire.writes > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +86,8 @@ class Session(httpx.AsyncBaseTransport):
         self._credential: str | None = None
         self._addresses: dict[tuple[str, int], tuple[Address, ...]] = {}
         self._resolving = asyncio.Lock()
-        self._wirings: list[Wiring] = []
-        self._idle: dict[tuple[str, str, int], list[Link]] = {}
+        self._wires: list[Wire] = []
+        self._idle: dict[tuple[str, str, int], list[Channel]] = {}
 
     async def unlock(self) -> None:
         """Fetch the credential, once; raises `httpx.ConnectError` when no source has a usable one."""
@@ -139,13 +119,11 @@ class Session(httpx.AsyncBaseTransport):
     def close(self) -> None:
         """End the phase now: nothing is written from here on, and open connections are cut."""
         self._closed = True
-        for wiring in self._wirings:
-            wiring.cut()
+        for wire in self._wires:
+            wire.cut()
 
     async def aclose(self) -> None:
         self.close()
-        for wiring in self._wirings:
-            await wiring.aclose()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         method, url = request.method, request.url  # reading the body runs the adapter's code, which may change them
@@ -154,22 +132,17 @@ class Session(httpx.AsyncBaseTransport):
         if body and method in rules.BODILESS_METHODS:  # whoever expects none reads it as the next request
             self._refuse(Code.ADAPTER_FAULT)
         headers += rules.own_headers(place, method, body, credential=self._credential, mutating=mutation is not None)
-        outgoing = httpcore.Request(
-            method,
-            httpcore.URL(scheme=place.scheme, host=place.host, port=place.port, target=place.target),
-            headers=headers,
-            content=body,
-        )
-        link: Link | None = None
+        outgoing = Outgoing(method, place.target, headers, body)
+        channel: Channel | None = None
         try:
             async with asyncio.timeout(self._door.connection.limits.request_seconds):
                 addresses = await self._checked_addresses(place)
-                link = self._link(place, addresses, mutation)
-                reply = await self._exchange(link, outgoing, url, mutation)
+                channel = await self._channel(place, addresses, mutation)
+                reply = await self._exchange(channel, outgoing, url, mutation)
         except AddressForbiddenError:
             self._refuse(Code.HOST_FORBIDDEN)
         except Exception as error:  # noqa: BLE001 — whatever broke, its text must not travel on
-            self._broken_off(error, link, mutation)
+            self._broken_off(error, channel, mutation)
         self.replies += 1
         return reply
 
@@ -221,49 +194,47 @@ class Session(httpx.AsyncBaseTransport):
             raise AddressForbiddenError
         return addresses
 
-    def _link(self, place: Destination, addresses: tuple[Address, ...], mutation: Mutation | None) -> Link:
+    async def _channel(self, place: Destination, addresses: tuple[Address, ...], mutation: Mutation | None) -> Channel:
         """A kept connection for a read; always a fresh one for the mutating request, so that a peer that
         gave up on an idle connection cannot make it UNKNOWN."""
         while mutation is None and (kept := self._idle.get(place.origin)):
-            link = kept.pop()
-            if link.channel.is_available() and not link.channel.has_expired():
-                return link
-        wiring = Wiring(addresses, lambda: self._closed)
-        self._wirings.append(wiring)
+            channel = kept.pop()
+            if channel.wire.quiet:
+                return channel
+        wire = Wire(lambda: self._closed)
+        self._wires.append(wire)
         if mutation is not None:
-            mutation.wiring = wiring
-        origin = httpcore.Origin(place.scheme.encode(), place.host.encode(), place.port)
-        channel = httpcore.AsyncHTTPConnection(
-            origin, ssl_context=self._door.tls, http1=True, http2=False, retries=0, network_backend=wiring
-        )
-        return Link(channel, wiring, place.origin)
+            mutation.wire = wire
+        channel = Channel(place, wire)
+        await channel.open(addresses, self._door.tls)
+        return channel
 
     async def _exchange(
-        self, link: Link, outgoing: httpcore.Request, url: httpx.URL, mutation: Mutation | None
+        self, channel: Channel, outgoing: Outgoing, url: httpx.URL, mutation: Mutation | None
     ) -> httpx.Response:
-        method = outgoing.method.decode("ascii")
-        incoming = await link.channel.handle_async_request(outgoing)
+        method = outgoing.method
         try:
-            headers = httpx.Headers(incoming.headers)
-            self._judge(method, incoming.status, headers)
-            body = await self._read(incoming)
+            head = await channel.ask(outgoing)
+            self._judge(method, head)
+            content = await self._content(channel)
         except BaseException:
-            await link.channel.aclose()
+            channel.wire.cut()
             raise
-        if mutation is None:
-            await incoming.aclose()
-            self._idle.setdefault(link.origin, []).append(link)
+        if mutation is None and channel.renew():
+            self._idle.setdefault(channel.origin, []).append(channel)
         else:
-            mutation.status = incoming.status
-            await link.channel.aclose()
+            channel.wire.cut()
+        if mutation is not None:
+            mutation.status = head.status
         return httpx.Response(
-            incoming.status,
-            headers=rules.reply_headers(headers, incoming.status, method, url, mutating=mutation is not None),
-            stream=httpx.ByteStream(body),
+            head.status,
+            headers=rules.reply_headers(head.headers, head.status, method, url, mutating=mutation is not None),
+            stream=httpx.ByteStream(content),
             extensions={"http_version": b"HTTP/1.1"},
         )
 
-    def _judge(self, method: str, status: int, headers: httpx.Headers) -> None:
+    def _judge(self, method: str, head: Head) -> None:
+        status, headers = head.status, head.headers
         size = sum(len(name) + len(value) for name, value in headers.raw)
         whole = status >= 200 and rules.marks_its_end(method, status, headers)
         if not whole or rules.is_encoded(headers) or size > rules.MAX_HEADER_BYTES:
@@ -271,41 +242,41 @@ class Session(httpx.AsyncBaseTransport):
         if rules.is_cached(headers):
             raise _ReplyRefusedError(Code.REPLY_CACHED)
 
-    async def _read(self, incoming: httpcore.Response) -> bytes:
-        body = bytearray()
-        async for chunk in incoming.aiter_stream():
-            body += chunk
-            if len(body) > self._door.connection.limits.reply_bytes:
+    async def _content(self, channel: Channel) -> bytes:
+        content = bytearray()
+        async for chunk in channel.body():
+            content += chunk
+            if len(content) > self._door.connection.limits.reply_bytes:
                 raise _ReplyRefusedError(Code.REPLY_UNRECOGNISED)
-        return bytes(body)
+        return bytes(content)
 
-    def _broken_off(self, error: Exception, link: Link | None, mutation: Mutation | None) -> NoReturn:
+    def _broken_off(self, error: Exception, channel: Channel | None, mutation: Mutation | None) -> NoReturn:
         """Note why the exchange ended early, and raise httpx's own kind of error with a text of ours."""
         if self._closed:
             raise httpx.LocalProtocolError("the session is closed") from None
-        if isinstance(error, httpcore.LocalProtocolError):
+        if isinstance(error, RequestUnspeakableError):
             self._refuse(Code.ADAPTER_FAULT)
-        written = link is not None and link.wiring.writes > 0
-        self.cause = _cause(error, link)
+        wire = channel.wire if channel is not None and channel.wire.writes else None
+        self.cause = _cause(error, wire)
         if mutation is not None:
             mutation.cause = self.cause
         if isinstance(error, NameUnresolvedError):
             raise httpx.ConnectError("the host's name does not resolve") from None
         if isinstance(error, TimeoutError):
-            raise (httpx.ReadTimeout if written else httpx.ConnectTimeout)("out of time") from None
-        for theirs, ours in _NAMESAKES:
-            if isinstance(error, theirs):
-                raise ours("the exchange broke off") from None
-        raise httpx.RemoteProtocolError("the reply is refused") from None
+            raise (httpx.ReadTimeout if wire else httpx.ConnectTimeout)("out of time") from None
+        if isinstance(error, WireError):
+            raise httpx.ConnectError("no connection to the host") from None
+        raise httpx.RemoteProtocolError("the exchange broke off, or its reply is refused") from None
 
 
-def _cause(error: Exception, link: Link | None) -> Code:
+def _cause(error: Exception, wire: Wire | None) -> Code:
+    """`wire` is the one on which something was written, if any."""
     if isinstance(error, _ReplyRefusedError):
         return error.code
-    if isinstance(error, TimeoutError | httpcore.TimeoutException):
+    if isinstance(error, TimeoutError):
         return Code.EXTERNAL_TIMEOUT
-    if link is None or link.wiring.writes == 0:
+    if wire is None:
         return Code.EXTERNAL_UNAVAILABLE
-    if isinstance(error, httpcore.ProtocolError) and not link.wiring.hung_up:
+    if isinstance(error, ReplyMalformedError) and not wire.hung_up:
         return Code.REPLY_UNRECOGNISED
     return Code.CONNECTION_LOST

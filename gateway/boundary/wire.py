@@ -1,109 +1,162 @@
-"""The wire: one TCP connection to an address that was already resolved and checked.
+"""The wire: one TCP connection to an address that was already resolved and checked, plain or TLS.
 
-Owns: the instant just before the first byte of a request is handed to the socket, plain or TLS; whether
-the peer hung up; cutting the connection at once. Refuses: names (no second resolution), unix sockets,
-and any write once the session is closed. Knows nothing of HTTP.
+Owns: the instant just before the first byte of a request is handed to the socket; whether the peer hung up;
+cutting the connection at once. Refuses: names (no second resolution), and any write once the session is closed.
+Knows nothing of HTTP and of time: the session owns all deadlines.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterable
-from typing import Any
-
-import httpcore
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from gateway.boundary.addresses import Address
 
+MAX_UNREAD_BYTES: Final = 256 * 1024
 
-class Wiring(httpcore.AsyncNetworkBackend):
-    """The network of one httpcore connection. `writes` counts those begun: 0 proves that nothing left."""
 
-    def __init__(self, addresses: tuple[Address, ...], closed: Callable[[], bool]) -> None:
+class WireError(Exception):
+    """The connection could not be made, or broke."""
+
+
+class WireClosedError(Exception):
+    """The session is closed: nothing leaves any more."""
+
+
+class _Ends(asyncio.Protocol):
+    """What the event loop tells of one connection: bytes that came, room to write, and its end."""
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.hung_up = False
+        self.lost = False
+        self.encrypted = False
+        self._transport: asyncio.Transport | None = None
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self._changed.set()
+        if len(self.received) > MAX_UNREAD_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self.hung_up = True
+        self._changed.set()
+        return not self.encrypted  # a peer that only stopped talking may still listen; TLS knows no such half
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._changed.set()
+        self._room.set()
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        self._room.set()
+
+    async def written(self) -> None:
+        await self._room.wait()
+
+    async def take(self) -> bytes:
+        """What has come, as soon as there is something; nothing once the peer hung up or the connection is lost."""
+        while not (self.received or self.hung_up or self.lost):
+            self._changed.clear()
+            await self._changed.wait()
+        taken = bytes(self.received)
+        self.received.clear()
+        if self._transport is not None and not self.lost:
+            self._transport.resume_reading()
+        return taken
+
+
+class Wire:
+    """One connection, once `connect` returned. `writes` counts those begun: 0 proves that nothing left.
+    `hung_up` says that the last read met the connection's end."""
+
+    def __init__(self, closed: Callable[[], bool]) -> None:
         self.writes = 0
         self.hung_up = False
-        self._addresses = addresses
         self._closed = closed
-        self._streams: list[httpcore.AsyncNetworkStream] = []
-        self._network = httpcore.AnyIOBackend()
+        self._ends = _Ends()
+        self._transport: asyncio.Transport | None = None
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature; the session owns all deadlines
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first checked address that answers; `host` is not looked at (no rebinding)."""
-        for address in self._addresses:
+    async def connect(
+        self, addresses: Sequence[Address], port: int, *, tls: ssl.SSLContext | None = None, host: str = ""
+    ) -> None:
+        """Connect to the first checked address that answers; with `tls` its certificate must be `host`'s.
+
+        Raises `WireError`, or `WireClosedError` where the session was closed meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        for address in addresses:
             try:
-                stream = await self._network.connect_tcp(str(address), port)
-            except httpcore.ConnectError:
+                self._transport, _ = await loop.create_connection(lambda: self._ends, str(address), port)
+            except OSError:
                 continue  # no byte of a request can have left on a connection that was never made
-            self._streams.append(stream)
-            if self._closed():
-                await stream.aclose()
-            self.admit()
-            return Wire(stream, self)
-        raise httpcore.ConnectError("no address of the host accepts connections")
+            break
+        else:
+            raise WireError("no address of the host accepts connections")
+        self._admit()
+        if tls is None:
+            return
+        self._ends.encrypted = True
+        try:
+            encrypted = await loop.start_tls(self._transport, self._ends, tls, server_hostname=host)
+        except (OSError, ValueError):  # ssl.SSLError is an OSError; a name that is none for TLS a ValueError
+            raise WireError("no trusted TLS with the host") from None
+        if encrypted is None:
+            raise WireError("the connection broke while TLS was agreed on")
+        self._transport = encrypted
+        self._ends.connection_made(encrypted)
+        self._admit()
 
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        raise httpcore.UnsupportedProtocol("unix sockets are outside the boundary")
+    @property
+    def quiet(self) -> bool:
+        """Whether a kept connection can carry another request: alive, and nothing came that was not asked for."""
+        return self._transport is not None and not (
+            self._transport.is_closing() or self._ends.received or self._ends.hung_up or self._ends.lost
+        )
 
-    def admit(self) -> None:
-        """Raises once the session is closed."""
-        if self._closed():
-            raise httpcore.LocalProtocolError("the session is closed")
+    async def write(self, content: bytes) -> None:
+        """Hand all of it to the socket; raises `WireError`, and lets nothing leave, where the connection is lost.
+        One that breaks later is noticed by reading: the peer may have answered first."""
+        self._admit()
+        assert self._transport is not None
+        if self._transport.is_closing():  # asyncio then drops what it is given
+            raise WireError("the connection broke before the request was written")
+        self.writes += 1  # before the socket: a crash in between errs towards UNKNOWN
+        self._transport.write(content)
+        await self._ends.written()
 
-    def cut(self) -> None:
-        """Break the connection now, without awaiting anything."""
-        for stream in self._streams:
-            with contextlib.suppress(OSError):  # already closed
-                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-
-    async def aclose(self) -> None:
-        for stream in self._streams:
-            with contextlib.suppress(Exception):  # it was cut already; how it closes is of no consequence
-                await stream.aclose()
-
-
-class Wire(httpcore.AsyncNetworkStream):
-    """A stream that tells its wiring before it writes. TLS handshakes go below it and are not writes."""
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream, wiring: Wiring) -> None:
-        self._stream = stream
-        self._wiring = wiring
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 — httpcore's signature
-        self._wiring.admit()
-        if buffer:
-            self._wiring.writes += 1  # before the socket: a crash in between errs towards UNKNOWN
-        await self._stream.write(buffer)
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 — httpcore's signature
-        received = await self._stream.read(max_bytes)
-        self._wiring.hung_up = not received
+    async def read(self) -> bytes:
+        """Some bytes, as soon as there are any; none once the peer hung up."""
+        received = await self._ends.take()
+        self.hung_up = not received
         return received
 
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 — httpcore's signature
-    ) -> httpcore.AsyncNetworkStream:
-        self._wiring.admit()
-        return Wire(await self._stream.start_tls(ssl_context, server_hostname), self._wiring)
+    def cut(self) -> None:
+        """Break the connection now, without awaiting anything: no byte that is still buffered leaves."""
+        if self._transport is None:
+            return
+        with contextlib.suppress(OSError):  # already closed
+            held = self._transport.get_extra_info("socket")
+            if held is not None:
+                held.shutdown(socket.SHUT_RDWR)
+        self._transport.abort()
 
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
+    def _admit(self) -> None:
+        if self._closed():
+            self.cut()
+            raise WireClosedError

@@ -10,7 +10,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
-import rfc8785
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -21,7 +20,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from gateway.contracts.canonical import digest, parse_json
+from gateway.contracts.canonical import canonical, digest, parse_json
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
 
@@ -63,7 +62,7 @@ class Model(BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
     def canonical(self) -> bytes:
-        return rfc8785.dumps(self.plain())
+        return canonical(self.plain())
 
     def digest(self, domain: str) -> str:
         """SHA-256 of the canonical bytes under a domain tag, as 64 hexadecimal digits."""

@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import rfc8785
-
-from gateway.contracts.canonical import digest
+from gateway.contracts.canonical import canonical, digest
 from gateway.errors import ConfigurationError
 
 KEY_DOMAIN: Final = "journal-key/v1"
@@ -42,5 +40,5 @@ class SiblingKey:
             raise ConfigurationError("this journal was made with another key; restore the key file that belongs to it")
 
     def digest(self, parts: Sequence[str]) -> str:
-        content = b"gateway/sibling/v1\x00" + rfc8785.dumps(list(parts))
+        content = b"gateway/sibling/v1\x00" + canonical(list(parts))
         return hmac.new(self.secret, content, hashlib.sha256).hexdigest()

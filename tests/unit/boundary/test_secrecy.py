@@ -10,11 +10,10 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-import httpcore
 import httpx
 import pytest
 
-from gateway.boundary.wire import Wiring
+from gateway.boundary.wire import Wire, WireClosedError
 from gateway.contracts.adapter import Authorized, Observation, Query, Readiness, Receipt, Request
 from gateway.contracts.connection import CredentialUse, Scheme
 from gateway.contracts.failures import Code
@@ -151,19 +150,13 @@ async def test_a_name_that_does_not_resolve_is_not_repeated(practice: Any, caplo
     assert CANARY not in caplog.text
 
 
-async def test_unix_sockets_are_outside_the_boundary() -> None:
-    with pytest.raises(httpcore.UnsupportedProtocol):
-        await Wiring((), lambda: False).connect_unix_socket("/run/anything.sock")
-
-
 async def test_nothing_is_written_once_the_session_is_closed(peer: Any) -> None:
     closed: list[bool] = []
-    wiring = Wiring((ip_address("127.0.0.1"),), lambda: bool(closed))
-    wire = await wiring.connect_tcp("ignored", peer.port)
+    wire = Wire(lambda: bool(closed))
+    await wire.connect((ip_address("127.0.0.1"),), peer.port)
     closed.append(True)
-    with pytest.raises(httpcore.LocalProtocolError):
+    with pytest.raises(WireClosedError):
         await wire.write(b"PUT / HTTP/1.1\r\n\r\n")
-    assert wiring.writes == 0
-    await wiring.aclose()
+    assert wire.writes == 0
     await asyncio.sleep(0)
     assert peer.calls == []

@@ -72,6 +72,31 @@ async def test_a_read_after_the_peer_let_the_kept_connection_go_uses_another(
     assert peer.connections == 2
 
 
+@pytest.mark.requirement("CARD-02")
+async def test_a_kept_connection_on_which_more_came_than_was_asked_for_is_not_used_again(
+    practice: Any, peer: Any, answer: Answer
+) -> None:
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        replies = [(await read.get(target)).status_code for target in ("first", "second")]
+        return Readiness.proven() if replies == [200, 200] else Readiness.refuted(Code.EXTERNAL_FORBIDDEN)
+
+    peer.on["GET /first"] = answer(200) + answer(403)
+    practice.guest.ready = ready
+    assert await (await practice.engage()).readiness() is None
+    assert peer.connections == 2
+
+
+async def interim_for_ever(call: Any) -> None:
+    while not call.writer.transport.is_closing():
+        await call.answer(b"HTTP/1.1 102 Processing\r\n\r\n")
+
+
+async def test_interim_replies_without_end_are_no_reply(practice: Any, peer: Any) -> None:
+    peer.on["PUT"] = interim_for_ever
+    result = await practice.commit()
+    assert (result.effect, result.code, peer.mutations) == (Effect.UNKNOWN, Code.REPLY_UNRECOGNISED, 1)
+
+
 async def half_head(call: Any) -> None:
     await call.answer(b"HTTP/1.1 201 Crea")
     call.writer.close()

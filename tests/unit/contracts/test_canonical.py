@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.contracts.base import Instant, Model
-from gateway.contracts.canonical import MAX_DEPTH, MAX_DOCUMENT_BYTES, digest, load_json
+from gateway.contracts.canonical import MAX_DEPTH, MAX_DOCUMENT_BYTES, canonical, digest, load_json
 from gateway.contracts.proposal import Proposal
 from gateway.errors import InvalidInput, MalformedInput
 
@@ -143,6 +143,32 @@ def test_canonical_bytes_are_rfc_8785_for_every_model(model: type[Model], exampl
     independent = json.dumps(value.plain(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     assert value.canonical() == independent == rfc8785.dumps(json.loads(independent))
     assert model.parse(value.canonical()) == value
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
+    # integers around the bound up to which they are exact
+    | st.integers(min_value=-(2**53) - 2, max_value=2**53 + 2) | st.sampled_from([2**53 - 1, 2**53, -(2**53), 10**20]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(JSON)
+def test_the_quick_form_is_the_librarys_to_the_byte_and_refuses_what_it_refuses(content: Any) -> None:
+    try:
+        expected = rfc8785.dumps(content)
+    except rfc8785.CanonicalizationError:
+        with pytest.raises(rfc8785.CanonicalizationError):
+            canonical(content)
+    else:
+        assert canonical(content) == expected
+
+
+@pytest.mark.parametrize("content", [{1: "a"}, {"a": float("nan")}, {"a": {None: 1}}, {"a": 2**53}, "\ud800"])
+def test_what_has_no_canonical_form_is_refused(content: Any) -> None:
+    with pytest.raises(rfc8785.CanonicalizationError):
+        canonical(content)
 
 
 @given(st.data())
