@@ -107,6 +107,8 @@ class Peer:
     async def listening(self) -> AsyncIterator[Peer]:
         """Listen on a free loopback port while the context is open; every connection is cut at its end."""
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        # Else a small reply may wait for the acknowledgement of what came before it, and a reset then discards it.
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
         asyncio.get_running_loop().add_reader(self._listener, self._let_in_all)
