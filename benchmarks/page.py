@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from rich import box
 from rich.table import Table
 
 from benchmarks.contestants import CONTESTANTS
@@ -23,9 +24,9 @@ HEADS: Final = (
     "at once",
     "p50 ms",
     "p99 ms",
-    "per second",
+    "per s",
     "CPU ms",
-    "server CPU ms",
+    "DB CPU ms",
     "syncs",
 )
 RATIO_HEADS: Final = ("ratio", "found", "target", "met")
@@ -91,7 +92,7 @@ def replace(part: str, text: str, page: Path = PAGE) -> None:
 
 
 def _table(title: str, heads: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
-    shown = Table(title=title)
+    shown = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
     for number, head in enumerate(heads):
         shown.add_column(head, justify="left" if number == 0 else "right", no_wrap=number > 0)
     for row in body:

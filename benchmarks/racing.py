@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 
-from benchmarks import postgres
 from benchmarks.contestants import CONTESTANTS
+from benchmarks.database import Database, database
 from benchmarks.exchanges import TOKEN
 from benchmarks.processes import BenchmarkError, ask, cpu_seconds, said, speaking
 from gateway.testing.engine import Engine
@@ -69,7 +69,7 @@ class Racer:
     name: str
     process: Popen[str]
     sandbox: Sandbox
-    server: postgres.Server | None = None
+    server: Database | None = None
 
     def share(self, count: int, concurrency: int) -> Share:
         """Prepare and carry out `count` bookings. Raises `BenchmarkError` where the sandbox counted otherwise."""
@@ -82,13 +82,17 @@ class Racer:
             raise BenchmarkError(f"{self.name} was to make {count} bookings and the sandbox has {made} more")
         return Share(taken=done["taken"], wall=done["wall"], cpu=done["cpu"], others=others, server=served)
 
+    def wal_syncs(self) -> int:
+        """The database server's so far; 0 without one."""
+        return self.server.wal_syncs() if self.server else 0
+
     def _served(self) -> float:
         return self.server.cpu_seconds() if self.server else 0.0
 
 
 @contextmanager
 def racer(
-    name: str, directory: Path, system: Sandbox, server: postgres.Server | None = None, under: Sequence[str] = ()
+    name: str, directory: Path, system: Sandbox, server: Database | None = None, under: Sequence[str] = ()
 ) -> Iterator[Racer]:
     """A contestant in its own process, ready; `under` is a command to run it under."""
     home = directory / name
@@ -97,8 +101,8 @@ def racer(
     if entry.database and server is None:
         raise BenchmarkError(f"{name} needs a PostgreSQL server, and its programs are not installed")
     used = server if entry.database else None
-    database = used.create(name) if used else ""
-    command = [*under, sys.executable, "-m", "benchmarks.runner", name, str(home), system.url, database]
+    url = used.create(name) if used else ""
+    command = [*under, sys.executable, "-m", "benchmarks.runner", name, str(home), system.url, url]
     with speaking(command) as process:
         said(process)
         yield Racer(name, process, system, used)
@@ -146,10 +150,10 @@ def race(plan: Plan, directory: Path, tell: Callable[[str], None]) -> Race:
 
 
 @contextmanager
-def server_for(names: Sequence[str]) -> Iterator[postgres.Server | None]:
+def server_for(names: Sequence[str]) -> Iterator[Database | None]:
     """A PostgreSQL server, where one of these contestants needs it."""
     if any(CONTESTANTS[name].database for name in names):
-        with postgres.server() as server:
+        with database() as server:
             yield server
     else:
         yield None

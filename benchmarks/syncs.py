@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from benchmarks import postgres
 from benchmarks.contestants import CONTESTANTS
+from benchmarks.database import Database
 from benchmarks.racing import Sandbox, racer, sandbox, server_for
 from benchmarks.runner import BEGIN_MARK, END_MARK
 
@@ -55,23 +56,22 @@ def count(names: Sequence[str], directory: Path) -> dict[tuple[str, int], Syncs]
 
 
 def _of(
-    name: str, concurrencies: Sequence[int], directory: Path, system: Sandbox, server: postgres.Server | None
+    name: str, concurrencies: Sequence[int], directory: Path, system: Sandbox, server: Database | None
 ) -> Iterator[Syncs]:
     """One contestant's, a share for each concurrency after one that makes its connections and threads."""
     log = directory / f"{name}.strace"
     under = ("strace", "-f", "-y", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-o", str(log))
-    served: list[int] = []
     with racer(name, directory, system, server, under) as contestant:
         contestant.share(max(concurrencies), max(concurrencies))
+        served = [contestant.wal_syncs()]
         for concurrency in concurrencies:
-            before = contestant.server.wal_syncs() if contestant.server else 0
             contestant.share(BOOKINGS[concurrency], concurrency)
-            served.append(contestant.server.wal_syncs() - before if contestant.server else 0)
+            served.append(contestant.wal_syncs())
     marked = shares(log.read_text(encoding="utf-8", errors="replace").splitlines())[1:]
-    for concurrency, files, syncs in zip(concurrencies, marked, served, strict=True):
+    for concurrency, files, (before, after) in zip(concurrencies, marked, pairwise(served), strict=True):
         places = Counter(_place(file, directory / name) for file in files)
         bookings = BOOKINGS[concurrency]
-        yield Syncs(own={place: seen / bookings for place, seen in places.items()}, server=syncs / bookings)
+        yield Syncs(own={place: seen / bookings for place, seen in places.items()}, server=(after - before) / bookings)
 
 
 def shares(lines: Iterable[str]) -> list[list[str]]:

@@ -69,6 +69,9 @@ CONTESTANTS: dict[str, Entry] = {
         module="benchmarks.contestants.floor_blocking", title="floor, blocking client", concurrencies=(1,)
     ),
     "gateway-sqlite": Entry(module="benchmarks.contestants.ours", title="this gateway, SQLite"),
+    "gateway-postgres": Entry(
+        module="benchmarks.contestants.ours", title="this gateway, PostgreSQL", needs="psycopg", database=True
+    ),
     "dbos-sqlite": Entry(module="benchmarks.contestants.durable_execution", title="DBOS, SQLite", needs="dbos"),
     "dbos-postgres": Entry(
         module="benchmarks.contestants.durable_execution", title="DBOS, PostgreSQL", needs="dbos", database=True

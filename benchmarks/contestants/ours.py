@@ -15,6 +15,7 @@ from datetime import datetime
 from benchmarks.contestants import Premises, drive
 from benchmarks.exchanges import SLOT, TOKEN, slots
 from conformance.rehearsal import Patient, Rehearsal
+from gateway import config, documents, home
 from gateway.contracts.connection import Connection, CredentialUse, Limits, Scheme
 from gateway.contracts.references import ConnectionId, PracticeId
 from gateway.contracts.words import State
@@ -25,7 +26,7 @@ PATIENTS = 8
 
 
 def practice(premises: Premises) -> Rehearsal:
-    """A new practice, connected to the sandbox."""
+    """A new practice, connected to the sandbox; its journal is the premises' database, or else a file."""
     owner = PracticeId.random()
     connection = Connection(
         connection_id=ConnectionId.random(),
@@ -39,6 +40,10 @@ def practice(premises: Premises) -> Rehearsal:
     )
     local = LocalPractice.create(premises.directory / "practice", [connection], practice=owner)
     local.keep_secret("sandbox", TOKEN)
+    if premises.database is not None:
+        settings = config.load(local.home).settings.model_copy(update={"journal": premises.database})
+        documents.write(local.home / config.SETTINGS, documents.spell(settings), config.SETTINGS)
+        home.seal(local.home)
     rehearsal = Rehearsal.prepare(local, connection)
     rehearsal.length = SLOT
     return rehearsal

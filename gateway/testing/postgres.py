@@ -52,6 +52,12 @@ class PostgresServer:
     _identity: dict[str, Any] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """The process that all others of the server descend from."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, database: str = "postgres", *, tcp: bool = False, **options: str) -> str:
         """A URL for the server's superuser; `options` are libpq parameters."""
         host = "127.0.0.1" if tcp else quote(str(self.directory), safe="")
