@@ -34,7 +34,8 @@ def test_every_module_is_tried_by_one_unit_and_has_functions_to_mutate() -> None
 def test_every_unit_names_tests_that_exist() -> None:
     for unit in units():
         for test in (*unit.tests, *unit.wider):
-            assert (ROOT / test.removeprefix("--deselect=").partition("::")[0]).exists(), (unit.name, test)
+            if not test.startswith("-k"):
+                assert (ROOT / test.removeprefix("--deselect=").partition("::")[0]).exists(), (unit.name, test)
 
 
 def test_every_justification_names_lines_that_exist_and_says_why() -> None:
