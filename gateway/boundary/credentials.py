@@ -65,7 +65,7 @@ class FileSecrets:
         finally:
             os.close(descriptor)
         try:
-            return content.decode("utf-8").removesuffix("\n")
+            return content.decode().removesuffix("\n")
         except UnicodeDecodeError:
             raise CredentialUnavailableError from None
 
@@ -103,7 +103,7 @@ async def authorization_header(use: CredentialUse, sources: Sequence[CredentialS
 def _header(scheme: Scheme, secret: object) -> str:
     if isinstance(secret, str):
         if scheme is Scheme.BASIC and _PAIR.fullmatch(secret):
-            return "Basic " + base64.b64encode(secret.encode()).decode("ascii")
+            return "Basic " + base64.b64encode(secret.encode()).decode()
         if scheme is Scheme.BEARER and _TOKEN.fullmatch(secret):
             return f"Bearer {secret}"
     raise CredentialUnavailableError

@@ -24,13 +24,12 @@ _REQUEST_TIMEOUT: Final = 408
 class Traffic:
     """What the wire saw of one commit.
 
-    `sent`: a byte of the mutating request left, or was about to. `complete`: its reply arrived whole,
-    with `status`. `fault`: the adapter tried what it may not. `cause`: why the mutating exchange broke
+    `sent`: a byte of the mutating request left, or was about to. `status`: its reply's, which arrived
+    whole. `fault`: the adapter tried what it may not. `cause`: why the mutating exchange broke
     off or, when nothing was sent, why the last exchange did.
     """
 
     sent: bool = False
-    complete: bool = False
     status: int | None = None
     fault: Code | None = None
     cause: Code | None = None
@@ -50,7 +49,7 @@ def classify(traffic: Traffic, answer: Receipt | Silence, commitment: Commitment
         return _settle(Effect.NOT_SENT, _not_sent(traffic, answer))
     if traffic.fault is not None:
         return _settle(Effect.UNKNOWN, traffic.fault)
-    if not traffic.complete or traffic.status is None:
+    if traffic.status is None:
         late = Code.EXTERNAL_TIMEOUT if answer is Silence.LATE else Code.CONNECTION_LOST
         return _settle(Effect.UNKNOWN, traffic.cause or late)
     if isinstance(answer, Silence):

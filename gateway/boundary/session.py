@@ -110,7 +110,6 @@ class Session(httpx.AsyncBaseTransport):
             return Traffic(fault=self.fault, cause=self.cause)
         return Traffic(
             sent=True,
-            complete=mutation.status is not None,
             status=mutation.status,
             fault=self.fault,
             cause=mutation.cause or (self.cause if mutation.status is not None else None),

@@ -15,7 +15,6 @@ CODES = st.sampled_from(Code)
 TRAFFIC = st.builds(
     Traffic,
     sent=st.booleans(),
-    complete=st.booleans(),
     status=st.none() | st.integers(100, 599),
     fault=st.none() | CODES,
     cause=st.none() | CODES,
@@ -47,7 +46,6 @@ def test_applied_needs_a_complete_success_that_the_adapter_recognised_and_no_fau
 ) -> None:
     effect, code = classify(traffic, answer, commitment)
     if effect is Effect.APPLIED:
-        assert traffic.complete
         assert traffic.fault is None
         assert traffic.status is not None
         assert 200 <= traffic.status < 300
@@ -63,7 +61,6 @@ def test_refused_needs_a_complete_definitive_reply_that_the_adapter_recognised_a
 ) -> None:
     effect, code = classify(traffic, answer, commitment)
     if effect is Effect.REFUSED:
-        assert traffic.complete
         assert traffic.fault is None
         assert traffic.status is not None
         assert not 300 <= traffic.status < 400
@@ -76,7 +73,7 @@ def test_refused_needs_a_complete_definitive_reply_that_the_adapter_recognised_a
 
 
 def whole(status: int) -> Traffic:
-    return Traffic(sent=True, complete=True, status=status)
+    return Traffic(sent=True, status=status)
 
 
 @pytest.mark.parametrize(
@@ -135,5 +132,5 @@ def test_a_relay_that_accepted_has_not_committed() -> None:
 
 @pytest.mark.parametrize("answer", [Receipt.applied(), Receipt.refused(Code.SLOT_TAKEN), Silence.FAULTY])
 def test_a_fault_after_a_byte_leaves_nothing_to_believe(answer: Receipt | Silence) -> None:
-    traffic = Traffic(sent=True, complete=True, status=201, fault=Code.ADAPTER_FAULT)
+    traffic = Traffic(sent=True, status=201, fault=Code.ADAPTER_FAULT)
     assert classify(traffic, answer, Commitment.IMMEDIATE) == (Effect.UNKNOWN, Code.ADAPTER_FAULT)

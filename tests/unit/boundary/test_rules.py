@@ -244,6 +244,7 @@ def test_a_reply_must_say_where_it_ends(method: str, status: int, fields: dict[s
         ("GET", "http://calendar.example/", False, False),
         ("GET", "//evil.test/", False, False),
         ("GET", "https://[broken", False, False),
+        ("GET", "https://calendar.example:port/", False, False),
         ("POST", "/events", False, False),
         ("PUT", "/elsewhere", True, False),
     ],
