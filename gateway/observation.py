@@ -123,10 +123,10 @@ def _settled_at(subject: AttemptFile, engagement: Engagement) -> datetime | None
     """From when on absence counts: after the last instant at which the write can have left, all that a relay
     may take to deliver it and the system to show it. That instant is the dispatch deadline or, where a clock
     was put forward or an adapter held up its process, the attempt's close."""
-    if subject.deadline is None:
+    if subject.deadline is None or subject.ended_by is None:
         return None
     descriptor = engagement.descriptor
-    left = max(subject.deadline, subject.links[-1].event.at)
+    left = max(subject.deadline, subject.ended_by)
     return left + timedelta(seconds=descriptor.relay_seconds + descriptor.settling_seconds)
 
 

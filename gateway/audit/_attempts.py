@@ -31,14 +31,30 @@ class Reserved:
 
 
 def check_attempt(stored: StoredAttempt, said: Said, findings: Findings) -> Reserved:
-    """One attempt; answers the reservations that follow from it."""
+    """One attempt; answers the reservations that follow from it. Of an archived one only its row is here."""
     findings.attempts += 1
+    where = place("attempt", stored.attempt)
+    outcome = _read_outcome(stored, findings, where)
+    if stored.volume is None:
+        check_events(stored, outcome, said, findings)
+    else:
+        findings.archived += 1
+        findings.unless(_tombstone_agrees(stored, outcome, said), FlawCode.ROW_DIFFERS, where)
+    return _reserved(stored, outcome, said)
+
+
+def check_archived(stored: StoredAttempt, said: Said, findings: Findings) -> None:
+    """An archived attempt whose row was checked before, now with the events that its volume holds."""
+    check_events(stored, _read_outcome(stored, findings, place("attempt", stored.attempt)), said, findings)
+
+
+def check_events(stored: StoredAttempt, outcome: Outcome | None, said: Said, findings: Findings) -> None:
+    """The chain, the walk, and whether row and statements say the same."""
     findings.events += len(stored.events)
     where = place("attempt", stored.attempt)
     events = _read_events(stored, findings)
-    outcome = _read_outcome(stored, findings, where)
     if events is None:
-        return _reserved(stored, outcome, said)
+        return
     findings.unless(_identity_constant(stored, events), FlawCode.EVENT_INVALID, where)
     state = _walk(events, findings, where)
     findings.unless(_row_agrees(stored, events, state, said), FlawCode.ROW_DIFFERS, where)
@@ -48,7 +64,6 @@ def check_attempt(stored: StoredAttempt, said: Said, findings: Findings) -> Rese
     if resolution is not None:
         agreed = events[-1].signal is Signal.ATTEMPT_COMPLETED and resolution.closing_hash == stored.events[-1].hash
         findings.unless(agreed and resolution.practice == stored.text("practice"), FlawCode.RECORD_INVALID, where)
-    return _reserved(stored, outcome, said)
 
 
 def _read_events(stored: StoredAttempt, findings: Findings) -> list[Event] | None:
@@ -137,6 +152,15 @@ def _row_agrees(stored: StoredAttempt, events: Sequence[Event], state: State, sa
     )
 
 
+def _tombstone_agrees(stored: StoredAttempt, outcome: Outcome | None, said: Said) -> bool:
+    """What can be told without the events: the row is finished, whole and free of events, its outcome its own."""
+    resolution = said.resolutions.get(stored.attempt)
+    known = stored.columns["effect"] != Effect.UNKNOWN or resolution is not None
+    closes = resolution is None or resolution.closing_hash == stored.text("head")
+    finished = outcome is not None and outcome.closing_hash == stored.text("head") and stored.text("state") in TERMINAL
+    return not stored.events and known and closes and finished and _row_of(stored, outcome)
+
+
 def _misnamed(stored: StoredAttempt, events: Sequence[Event], revision: Proposal) -> bool:
     """Whether the trigger named one proposal and another's bytes, which an attempt that got no further keeps."""
     bound = next((event for event in events if event.signal is Signal.PROPOSAL_BOUND), None)
@@ -156,20 +180,27 @@ def _outcome_agrees(stored: StoredAttempt, events: Sequence[Event], outcome: Out
     if outcome is None:
         return not ended and state != State.PAUSED and stored.columns["code"] is stored.columns["effect"] is None
     last = events[-1]
-    row = (stored.attempt, state, stored.text("code"), stored.text("effect"))
-    key_free = stored.columns["deadline"] is None or (ended and outcome.approval is ApprovalUse.USABLE)
-    agrees = (
-        row == (outcome.attempt, outcome.state, outcome.code, outcome.effect)
-        and (outcome.observation, outcome.resolution, outcome.replayed) == (None, None, False)
-        and key_free == (stored.columns["attempt_key"] is None)
-    )
     if not ended:
-        return agrees and state == State.PAUSED
+        return _row_of(stored, outcome) and state == State.PAUSED
     return (
-        agrees
+        _row_of(stored, outcome)
         and outcome.closing_hash == stored.events[-1].hash
         and last.outcome_digest == outcome_digest(outcome)
         and (last.code, last.effect) == (outcome.code, outcome.effect)
+    )
+
+
+def _row_of(stored: StoredAttempt, outcome: Outcome | None) -> bool:
+    """Whether the outcome is this row's, as it was when it was recorded."""
+    if outcome is None:
+        return False
+    row = (stored.attempt, stored.text("state"), stored.text("code"), stored.text("effect"))
+    usable = outcome.state in TERMINAL and outcome.approval is ApprovalUse.USABLE
+    key_free = stored.columns["deadline"] is None or usable
+    return (
+        row == (outcome.attempt, outcome.state, outcome.code, outcome.effect)
+        and (outcome.observation, outcome.resolution, outcome.replayed) == (None, None, False)
+        and key_free == (stored.columns["attempt_key"] is None)
     )
 
 

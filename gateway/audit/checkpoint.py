@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 
@@ -33,6 +33,7 @@ from gateway.signatures import Keyring
 CHECKPOINT_DOMAIN: Final = "checkpoint/v1"
 HEADS_DOMAIN: Final = "checkpoint-heads/v1"
 META_DOMAIN: Final = "journal-meta/v1"
+VOLUMES_DOMAIN: Final = "journal-volumes/v1"
 ROW_DOMAIN: Final = "journal-row/v1"
 MAX_HEADS_BYTES: Final = 256 * 1024 * 1024
 
@@ -49,7 +50,7 @@ class Heads(Model):
 
 class Checkpoint(Statement):
     """The statement. `previous` is the digest of the token before it, or GENESIS; `meta` covers the
-    journal's name and the digest of its key."""
+    journal's name and the digest of its key; `archived` is (how many volumes, the digest of their rows)."""
 
     typ: ClassVar[str] = "gateway-checkpoint+jws"
 
@@ -60,6 +61,7 @@ class Checkpoint(Statement):
     heads: Digest
     attempts: Annotated[int, Field(ge=0)]
     proposals: Annotated[int, Field(ge=0)]
+    archived: tuple[Annotated[int, Field(ge=1)], Digest] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def draw(
             heads=heads.digest(HEADS_DOMAIN),
             attempts=len(heads.attempts),
             proposals=len(heads.proposals),
+            archived=volumes_digest(archive),
         )
     except (ValidationError, ValueError, KeyError, IndexError):
         raise AuditTampered("the journal's rows are not what was written; run `gateway audit verify`") from None
@@ -126,9 +129,17 @@ def meta_digest(archive: Archive) -> str:
     return _row_digest(META_DOMAIN, sorted(archive.meta.items()))
 
 
+def volumes_digest(archive: Archive, first: int | None = None) -> tuple[int, str] | None:
+    """Of the rows of the first so many volumes, or of all; None where there are none."""
+    rows = [astuple(volume) for volume in archive.volumes()][:first]
+    return (len(rows), _row_digest(VOLUMES_DOMAIN, rows)) if rows else None
+
+
 def attempt_row_digest(stored: StoredAttempt) -> str:
-    """Of everything that the journal keeps of an attempt beside its chain."""
-    return _row_digest(ROW_DOMAIN, [sorted(stored.columns.items()), stored.triggers])
+    """Of everything that the journal keeps of an attempt beside its chain, but for where its events are: that changes
+    when they are archived. Each volume says how many attempts it holds, so none can be marked, nor its mark moved."""
+    columns = sorted((name, value) for name, value in stored.columns.items() if name != "volume")
+    return _row_digest(ROW_DOMAIN, [columns, stored.triggers])
 
 
 def records_row_digest(records: Iterable[StoredRecord]) -> str:
@@ -143,8 +154,7 @@ def _row_digest(domain: str, content: object) -> str:
 
 def _attempt_heads(archive: Archive) -> Iterable[tuple[AttemptId, Head]]:
     for stored in archive.attempts():
-        last = stored.events[-1]
-        yield AttemptId(stored.attempt), (last.seq, last.hash, attempt_row_digest(stored))
+        yield AttemptId(stored.attempt), (*stored.end, attempt_row_digest(stored))
 
 
 def _proposal_heads(archive: Archive) -> Iterable[tuple[str, Head]]:

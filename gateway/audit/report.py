@@ -28,6 +28,10 @@ class FlawCode(StrEnum):
     COVERED_MISSING = "COVERED_MISSING"
     COVERED_SHORTENED = "COVERED_SHORTENED"
     COVERED_DIFFERS = "COVERED_DIFFERS"
+    VOLUME_INVALID = "VOLUME_INVALID"
+    VOLUME_DIFFERS = "VOLUME_DIFFERS"
+    VOLUME_MISSING = "VOLUME_MISSING"
+    UNVOUCHED = "UNVOUCHED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,18 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """`covered` counts the chains that a checkpoint vouches for; `flaws` is empty for an intact journal."""
+    """`covered` counts the chains that a checkpoint vouches for; `flaws` is empty for an intact journal.
+
+    Of `attempts`, `archived` are those whose events are in volumes, and `absent` those of whose volume no file was
+    at hand: their rows were compared with each other and with checkpoints, their events with nothing."""
 
     attempts: int
     events: int
     records: int
     checkpoints: int
     covered: int
+    archived: int = 0
+    absent: int = 0
     flaws: tuple[Flaw, ...]
 
     @property
@@ -62,6 +71,8 @@ class Findings:
     records: int = 0
     checkpoints: int = 0
     covered: int = 0
+    archived: int = 0
+    absent: int = 0
 
     def flaw(self, code: FlawCode, where: str) -> None:
         self.flaws.append(Flaw(code, where))
@@ -77,6 +88,8 @@ class Findings:
             records=self.records,
             checkpoints=self.checkpoints,
             covered=self.covered,
+            archived=self.archived,
+            absent=self.absent,
             flaws=tuple(dict.fromkeys(self.flaws)),
         )
 

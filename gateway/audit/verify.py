@@ -3,6 +3,9 @@
 Owns: the comparison of everything stored with everything else that tells of it, and with checkpoints.
 Found with a covering checkpoint: any edit, deletion, swap, reordering or cut of what it covers. Found
 without: edits in place of events, records and outcomes, and gaps. Not found without: a tail cut off whole.
+Archived attempts are verified as fully where their volumes are given. Without, their rows and what checkpoints say
+of them are, and the report says of how many the events were not at hand; one of which neither volume nor checkpoint
+tells is a flaw.
 Refuses: to raise for what it finds, or to repeat content; flaws are codes and places.
 """
 
@@ -13,33 +16,37 @@ from pathlib import Path
 
 from gateway.audit._attempts import Reserved, check_attempt
 from gateway.audit._records import Said, check_chain
+from gateway.audit._volumes import Marks, compare_attempt, verify_volumes
 from gateway.audit.checkpoint import (
     Head,
     SealedCheckpoint,
-    attempt_row_digest,
     chains,
     meta_digest,
     read,
     records_row_digest,
+    volumes_digest,
 )
 from gateway.audit.report import Findings, FlawCode, Report, place
 from gateway.errors import AuditTampered, ConfigurationError, InvalidInput, MalformedInput, SignatureRefused
-from gateway.journal import Archive, StoredAttempt, StoredRecord
+from gateway.journal import Archive, StoredRecord
 from gateway.journal.opening import open_archive
 from gateway.signatures import Keyring, TrustedKeys
 
 
-def verify_file(where: Path | str, checkpoints: Sequence[str], keys: Keyring | TrustedKeys) -> Report:
+def verify_file(
+    where: Path | str, checkpoints: Sequence[str], keys: Keyring | TrustedKeys, volumes: Sequence[Path] | None = None
+) -> Report:
     """Verify a journal: a file, or a URL of PostgreSQL. What cannot be read as a journal is a flaw like any other.
 
-    `checkpoints` are the texts that the verifier kept (`checkpoint.write`), in any order. Raises
-    `ConfigurationError` where there is no file, `JournalUnavailable` where no server answers.
+    `checkpoints` are the texts that the verifier kept (`checkpoint.write`), in any order; `volumes` all files of the
+    archive, or None where they are not at hand. Raises `ConfigurationError` where there is no file,
+    `JournalUnavailable` where no server answers.
     """
     if isinstance(where, Path) and not where.is_file():
         raise ConfigurationError(f"there is no journal at {where.name}")
     try:
         with open_archive(where) as archive:
-            return verify_archive(archive, checkpoints, keys)
+            return verify_archive(archive, checkpoints, keys, volumes)
     except (ConfigurationError, AuditTampered) as error:
         if isinstance(where, str) and isinstance(error, ConfigurationError):
             raise
@@ -48,7 +55,9 @@ def verify_file(where: Path | str, checkpoints: Sequence[str], keys: Keyring | T
         return findings.report()
 
 
-def verify_archive(archive: Archive, checkpoints: Sequence[str], keys: Keyring | TrustedKeys) -> Report:
+def verify_archive(
+    archive: Archive, checkpoints: Sequence[str], keys: Keyring | TrustedKeys, volumes: Sequence[Path] | None = None
+) -> Report:
     """Compare everything; raises `AuditTampered` only where the archive breaks off while being read."""
     keyring = keys if isinstance(keys, Keyring) else Keyring(keys)
     findings = Findings()
@@ -56,7 +65,9 @@ def verify_archive(archive: Archive, checkpoints: Sequence[str], keys: Keyring |
         findings.flaw(FlawCode.UNREADABLE, place("journal"))
     held = _read_checkpoints(archive, checkpoints, keyring, findings)
     said = _verify_records(archive, held, keyring, findings)
-    reserved = _verify_attempts(archive, held, said, findings)
+    marks = Marks()
+    reserved = _verify_attempts(archive, held, said, marks, findings)
+    verify_volumes(archive, volumes, held, said, marks, findings)
     _verify_reservations(archive, reserved, findings)
     return findings.report()
 
@@ -74,6 +85,9 @@ def _read_checkpoints(
             continue
         named = sealed.checkpoint.journal == archive.meta.get("journal")
         findings.unless(named and sealed.checkpoint.meta == meta_digest(archive), FlawCode.COVERED_DIFFERS, where)
+        archived = sealed.checkpoint.archived
+        if archived is not None and volumes_digest(archive, archived[0]) != archived:
+            findings.flaw(FlawCode.COVERED_DIFFERS, place("volumes"))
         held.append(sealed)
     findings.checkpoints = len(held)
     findings.covered = len({name for sealed in held for name in (*sealed.heads.attempts, *sealed.heads.proposals)})
@@ -114,7 +128,7 @@ def _compare_records(chain: Sequence[StoredRecord], head: Head, findings: Findin
 
 
 def _verify_attempts(
-    archive: Archive, held: Sequence[SealedCheckpoint], said: Said, findings: Findings
+    archive: Archive, held: Sequence[SealedCheckpoint], said: Said, marks: Marks, findings: Findings
 ) -> list[Reserved]:
     reserved: list[Reserved] = []
     positions: list[int] = []
@@ -122,11 +136,13 @@ def _verify_attempts(
     covered = [{str(name): head for name, head in sealed.heads.attempts.items()} for sealed in held]
     for stored in archive.attempts():
         reserved.append(check_attempt(stored, said, findings))
-        positions.append(int(stored.columns["position"] or 0))
+        positions.append(stored.position)
         seen.add(stored.attempt)
-        for heads in covered:
-            if head := heads.pop(stored.attempt, None):
-                _compare_attempt(stored, head, findings)
+        listed = [head for heads in covered if (head := heads.pop(stored.attempt, None))]
+        for head in listed:
+            compare_attempt(stored, head, findings)
+        if stored.volume is not None:
+            marks.add(stored.volume, vouched=any(head[0] == stored.columns["seq"] for head in listed))
     for heads in covered:
         for name in heads:
             findings.flaw(FlawCode.COVERED_MISSING, place("attempt", name))
@@ -134,19 +150,6 @@ def _verify_attempts(
         findings.unless(name in seen, FlawCode.RECORD_INVALID, place("attempt", name))
     _verify_positions(positions, "attempt", findings)
     return reserved
-
-
-def _compare_attempt(stored: StoredAttempt, head: Head, findings: Findings) -> None:
-    length, last, row = head
-    where = place("attempt", stored.attempt)
-    if len(stored.events) < length:
-        findings.flaw(FlawCode.COVERED_SHORTENED, where)
-        return
-    # An attempt that was still open then may have gone on since; its row has, too.
-    moved_on = len(stored.events) > length
-    row_differs = not moved_on and attempt_row_digest(stored) != row
-    if stored.events[length - 1].hash != last or row_differs:
-        findings.flaw(FlawCode.COVERED_DIFFERS, where)
 
 
 def _verify_positions(positions: Sequence[int], kind: str, findings: Findings) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import typer
 
-from gateway.cli import auditing, connecting, diagnosis, operating, proposing, reading, registering
+from gateway.cli import archiving, auditing, connecting, diagnosis, operating, proposing, reading, registering
 from gateway.cli.answer import ExitCode, complain
 
 GROUP: Final = "gateway.commands"
@@ -26,7 +26,7 @@ EXIT_CODES: Final = (
     "Exit codes: 0 succeeded, 2 usage or bad input, 3 rejected, 4 blocked, 5 error or not known, 6 cancelled, 7 paused."
 )
 GROUPS: Final = {
-    "audit": "Verify, read, export and checkpoint the audit.",
+    "audit": "Verify, read, export, checkpoint and archive the audit.",
     "connections": "External systems: list, add, suspend, resume.",
     "practice": "The practice's own registry: people, patients, consents, identifiers.",
     "adapters": "What is installed.",
@@ -48,6 +48,7 @@ OWN: Final[dict[str, Callable[..., None]]] = {
     "audit.verify": auditing.verify,
     "audit.show": auditing.show,
     "audit.export": auditing.export,
+    "audit.archive": archiving.archive,
     "connections.list": connecting.list_,
     "connections.suspend": connecting.suspend,
     "connections.resume": connecting.resume,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gateway.signatures import TrustedKeys
 
 CHECKPOINT_SUFFIX = ".checkpoint"
+ARCHIVE = "archive"
+"""The directory of volumes, beside the home, unless another is named."""
 
 Journal = Annotated[
     str | None,
@@ -38,12 +40,17 @@ Checkpoints = Annotated[
         show_default="checkpoints, beside the home",
     ),
 ]
+Volumes = Annotated[
+    list[Path] | None,
+    typer.Option("--archive", help="A volume, or a directory of them.", show_default="archive, beside the home"),
+]
 
 
 def verify(
     journal: Journal = None,
     public_keys: PublicKeys = None,
     checkpoints: Checkpoints = None,
+    archive: Volumes = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
@@ -55,13 +62,16 @@ def verify(
         from gateway.cli.wording import Tone
 
         held = [read_checkpoint(path) for path in checkpoint_files(checkpoints or home.parent / "checkpoints")]
-        report = verify_file(journal_at(journal, home), held, trusted_keys(public_keys or home / "keys.json"))
+        keys, volumes = trusted_keys(public_keys or home / "keys.json"), volume_files(archive, home)
+        report = verify_file(journal_at(journal, home), held, keys, volumes)
         counts = {
             "attempts": report.attempts,
             "events": report.events,
             "records": report.records,
             "checkpoints": report.checkpoints,
             "covered": report.covered,
+            "archived": report.archived,
+            "not_at_hand": report.absent,
         }
         flaws = [{"code": flaw.code.value, "where": flaw.where} for flaw in report.flaws]
         page = [marked(Tone.BAD, f"{flaw.code}: {flaw.where}") for flaw in report.flaws]
@@ -69,9 +79,12 @@ def verify(
             page = [marked(Tone.GOOD, "the audit is intact")]
             if not held:
                 page.append(marked(Tone.CARE, "no checkpoint was held: a tail cut off whole would go unseen"))
+            if report.absent:
+                unseen = f"the events of {report.absent} archived attempts were not at hand; name them with --archive"
+                page.append(marked(Tone.CARE, unseen))
         answer.give(
             {"intact": report.intact, **counts, "flaws": flaws},
-            [*page, facts_table([Fact(name, str(count)) for name, count in counts.items()])],
+            [*page, facts_table([Fact(name.replace("_", " "), str(count)) for name, count in counts.items()])],
             ExitCode.SUCCEEDED if report.intact else ExitCode.ERROR,
         )
 
@@ -79,10 +92,11 @@ def verify(
 def show(
     attempt: Annotated[str, typer.Argument(metavar="ATTEMPT", help="An att_… reference.")],
     journal: Journal = None,
+    archive: Volumes = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
-    """Show one attempt's events as they are chained, from the journal alone."""
+    """Show one attempt's events as they are chained, from the journal and the archive alone."""
     with answering(as_json) as answer:
         import io
         import json
@@ -93,9 +107,11 @@ def show(
         from gateway.journal.opening import open_archive
 
         stream = io.StringIO()
-        with open_archive(journal_at(journal, home)) as archive:
-            export_lines(archive, stream, reference(AttemptId, attempt, "ATTEMPT"))
+        with open_archive(journal_at(journal, home)) as held:
+            named, volumes = reference(AttemptId, attempt, "ATTEMPT"), volume_files(archive, home)
+            export_lines(held, stream, named, volumes or ())
         lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+        elsewhere = [line["archived"] for line in lines if "archived" in line]
         events = [{"hash": line["hash"], **line["event"]} for line in lines if "event" in line]
         records = [{"hash": line["hash"], **line["record"]} for line in lines if "record" in line]
         common = {"seq", "at", "signal", "environment", "attempt", "correlation", "trace", "trigger", "hash"}
@@ -109,8 +125,8 @@ def show(
             for event in events
         ]
         answer.give(
-            {"attempt": attempt, "events": events, "records": records},
-            [listing(("", "at", "signal", "says"), rows, "no events")],
+            {"attempt": attempt, "events": events, "records": records, "archived": elsewhere[0] if elsewhere else None},
+            [listing(("", "at", "signal", "says"), rows, away(elsewhere[0]["volume"]) if elsewhere else "no events")],
         )
 
 
@@ -118,10 +134,14 @@ def export(
     attempt: Annotated[str | None, typer.Argument(metavar="[ATTEMPT]", help="One attempt, instead of all.")] = None,
     to: Annotated[Path | None, typer.Option("--to", help="A new file.", show_default="standard output")] = None,
     journal: Journal = None,
+    archive: Volumes = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
-    """Write the audit as JSON Lines. With --json, name a file with --to: the one document counts the lines."""
+    """Write the audit as JSON Lines. With --json, name a file with --to: the one document counts the lines.
+
+    Archived events are written for one ATTEMPT; of all attempts, a line says in which volume: that is an export, too.
+    """
     with answering(as_json) as answer:
         from gateway.audit.export import export_lines
         from gateway.cli.page import marked
@@ -132,16 +152,32 @@ def export(
         named: AttemptId | None = None if attempt is None else reference(AttemptId, attempt, "ATTEMPT")
         if to is None and as_json:
             raise UsageError("--json needs --to FILE: the lines themselves are many documents")
-        with open_archive(journal_at(journal, home)) as archive:
+        volumes = volume_files(archive, home) or ()
+        with open_archive(journal_at(journal, home)) as held:
             if to is None:
-                export_lines(archive, sys.stdout, named)
+                export_lines(held, sys.stdout, named, volumes)
                 return
             try:
                 with to.open("x", encoding="utf-8") as stream:
-                    lines = export_lines(archive, stream, named)
+                    lines = export_lines(held, stream, named, volumes)
             except OSError:
                 raise UsageError("--to: cannot be made; name a new file in a directory of yours") from None
         answer.give({"lines": lines}, [marked(Tone.GOOD, f"{lines} lines written")])
+
+
+def away(volume: int) -> str:
+    """Where the events of an archived attempt are, when they are not at hand."""
+    return f"archived: the events are in volume {volume}; name its directory with --archive"
+
+
+def volume_files(given: Sequence[Path] | None, home: Path) -> Sequence[Path] | None:
+    """The archive's files: what was named, or the directory beside the home; None where there is neither."""
+    from gateway.audit.volumes import volumes_at
+
+    beside = home.absolute().parent / ARCHIVE
+    if given:
+        return volumes_at(given)
+    return volumes_at([beside]) if beside.is_dir() else None
 
 
 def journal_at(given: str | None, home: Path) -> Path | str:

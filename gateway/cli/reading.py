@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.answer import Answer, answering
+from gateway.cli.auditing import Volumes, volume_files
 from gateway.cli.options import HOME, Home, Json
 from gateway.cli.session import reference, with_gateway
 
@@ -23,6 +25,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many
 
 def show(
     subject: Annotated[str, typer.Argument(metavar="ATTEMPT|PROPOSAL", help="An att_… or prp_… reference.")],
+    archive: Volumes = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
@@ -33,7 +36,7 @@ def show(
         if subject.startswith("prp_"):
             _show_proposal(answer, home, reference(ProposalId, subject, "PROPOSAL"))
         else:
-            _show_attempt(answer, home, reference(AttemptId, subject, "ATTEMPT"))
+            _show_attempt(answer, home, reference(AttemptId, subject, "ATTEMPT"), archive)
 
 
 def list_(
@@ -51,11 +54,18 @@ def list_(
             _list_attempts(answer, home, limit, unresolved)
 
 
-def _show_attempt(answer: Answer, home: Path, attempt: AttemptId) -> None:
+def _show_attempt(answer: Answer, home: Path, attempt: AttemptId, archive: Sequence[Path] | None) -> None:
+    from dataclasses import replace
+
+    from gateway.audit.volumes import archived_links
     from gateway.cli.page import attempt_page
 
     async def read(gateway: Gateway) -> AttemptFile:
-        return await gateway.attempt(attempt)
+        file = await gateway.attempt(attempt)
+        if file.volume is None:
+            return file
+        with gateway.ports.journal.archive() as held:
+            return replace(file, links=archived_links(held, attempt, volume_files(archive, home) or ()))
 
     file = with_gateway(home, read)
     answer.give({"attempt": attempt_document(file)}, attempt_page(file))
@@ -153,7 +163,7 @@ def _attempts_table(files: list[AttemptFile], empty: str) -> Any:
         operation = OPERATIONS[file.header.operation] if file.header.operation else ""
         what = f"{file.header.purpose} {operation}".removeprefix("commit ") if operation else file.header.purpose.value
         code = file.outcome.code if file.outcome else "IN_FLIGHT"
-        started = day_time(file.links[0].event.at) if file.links else ""
+        started = day_time(file.links[0].event.at) if file.links else "archived" if file.volume else ""
         resolved = f", resolved {file.resolution}" if file.resolution else ""
         rows.append((file.attempt, started, what, marked(tone, f"{file.state} {code}{resolved}")))
     return listing(("attempt", "started", "what", "ended"), rows, empty)
@@ -227,6 +237,7 @@ def summary(file: AttemptFile) -> dict[str, Any]:
         "connection": file.header.connection,
         "state": file.state.value,
         "started_at": file.links[0].event.plain()["at"] if file.links else None,
+        "volume": file.volume,
         "outcome": outcome_document(file.outcome) if file.outcome else None,
     }
     return document

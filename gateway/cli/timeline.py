@@ -89,8 +89,12 @@ def subject(file: AttemptFile) -> list[Fact]:
         "connection": header.connection,
         "trigger": header.trigger,
         "started": day_time(file.links[0].event.at) if file.links else None,
+        "archived": None if file.volume is None else f"in volume {file.volume}",
     }
-    return [Fact(label, text) for label, text in named.items() if text is not None]
+    facts = [Fact(label, text) for label, text in named.items() if text is not None]
+    if file.volume is not None and not file.links:
+        facts.append(Fact("events", "not at hand: name the archive's directory with --archive", Tone.CARE))
+    return facts
 
 
 def conclusion(file: AttemptFile) -> list[Fact]:

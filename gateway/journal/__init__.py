@@ -140,7 +140,8 @@ class ProposalFile:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFile:
     """Everything recorded about one attempt. `outcome` is None while it is in flight; for a paused
-    attempt it is the pause's own answer. Resolution and latest observation are already in `outcome`."""
+    attempt it is the pause's own answer. Resolution and latest observation are already in `outcome`.
+    An archived attempt has no `links` here: they are in `volume`, and ended before `ended_before`."""
 
     attempt: AttemptId
     header: Header
@@ -150,6 +151,13 @@ class AttemptFile:
     owner: OwnerId | None
     deadline: datetime | None
     resolution: Finding | None
+    volume: int | None = None
+    ended_before: datetime | None = None
+
+    @property
+    def ended_by(self) -> datetime | None:
+        """By when the last event was recorded: its own instant or, where it is archived, a later one."""
+        return self.links[-1].event.at if self.links else self.ended_before
 
     def resumable(self) -> Attempt:
         """The attempt as a value again, to be continued: same identity, same chain, nothing pending."""
@@ -194,8 +202,20 @@ class StoredRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredVolume:
+    """One row as it is found: a file of archived events. `digest` is the SHA-256 of the file, as `sha256sum`
+    prints it; all its `attempts` ended before `ended_before`, an instant in UTC as text."""
+
+    number: int
+    digest: str
+    ended_before: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredAttempt:
-    """One row as it is found, with its events in order and the triggers that it has used up."""
+    """One row as it is found, with its events in order and the triggers that it has used up. Where `volume`
+    names one, the events are there and not here."""
 
     columns: Mapping[str, str | int | None]
     triggers: tuple[tuple[str, str], ...]
@@ -204,6 +224,23 @@ class StoredAttempt:
     @property
     def attempt(self) -> str:
         return str(self.columns["attempt"])
+
+    @property
+    def position(self) -> int:
+        return int(self.columns["position"] or 0)
+
+    @property
+    def end(self) -> tuple[int, str]:
+        """How long the chain of events is, and its last hash: as found or, where it is archived, as the row says.
+        Raises IndexError where there is neither."""
+        if self.volume is None:
+            return self.events[-1].seq, self.events[-1].hash
+        return int(self.columns["seq"] or 0), str(self.columns["head"])
+
+    @property
+    def volume(self) -> int | None:
+        value = self.columns.get("volume")  # a journal of the first schema has no such column
+        return None if value is None else int(value)
 
     def text(self, name: str) -> str | None:
         value = self.columns[name]
@@ -238,6 +275,14 @@ class Archive(Protocol):
 
     def attempts(self) -> Iterator[StoredAttempt]:
         """The oldest first."""
+        ...
+
+    def attempt(self, attempt: str) -> StoredAttempt | None:
+        """One of them."""
+        ...
+
+    def volumes(self) -> Iterator[StoredVolume]:
+        """By number."""
         ...
 
     def records(self) -> Iterator[StoredRecord]:
@@ -350,6 +395,22 @@ class Journal(Protocol):
 
     async def orphans(self) -> Sequence[AttemptFile]:
         """Attempts in flight whose owner is dead: an intent without an outcome."""
+        ...
+
+    async def archivable(self, before: datetime, *, after: int, limit: int) -> Sequence[StoredAttempt]:
+        """Finished attempts whose events are still here and which ended before `before` (whole seconds), the
+        oldest first, from beyond position `after`. An effect that is unknown and unresolved is not finished."""
+        ...
+
+    async def archive_events(self, volume: StoredVolume, attempts: Sequence[StoredAttempt]) -> None:
+        """Record the next volume, mark these attempts and delete their events: one durable write, or nothing.
+        What is in no file yet is then lost, so the file comes first. Raises `Conflict` where the volume is not
+        the next, or an attempt not as given: somebody else has archived meanwhile."""
+        ...
+
+    async def compact(self) -> None:
+        """Give the space of deleted events back to the file system, as far as the database does not by itself.
+        Raises `Conflict` while another process has the journal open, if that would make its callers wait."""
         ...
 
     async def suspend(self, connection: ConnectionId, suspended: bool) -> None: ...

@@ -208,7 +208,12 @@ def records_of(rows: Iterable[Row]) -> tuple[Record, ...]:
 
 
 def attempt_file(
-    row: Row, trigger_digest: str | None, events: Iterable[Row], finding: str | None, observation: str | None
+    row: Row,
+    trigger_digest: str | None,
+    events: Iterable[Row],
+    finding: str | None,
+    observation: str | None,
+    ended_before: str | None,
 ) -> AttemptFile:
     """Raises ValueError for content that no journal has written."""
     resolution = None if finding is None else Finding(finding)
@@ -221,6 +226,8 @@ def attempt_file(
         owner=None if row["owner"] is None else OwnerId(row["owner"]),
         deadline=None if row["deadline"] is None else datetime.fromisoformat(row["deadline"]),
         resolution=resolution,
+        volume=row["volume"],
+        ended_before=None if ended_before is None else datetime.fromisoformat(ended_before),
     )
 
 

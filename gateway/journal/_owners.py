@@ -45,6 +45,10 @@ class Owners:
         finally:
             os.close(descriptor)
 
+    def others(self) -> bool:
+        """Whether any other process, or another journal in this one, has the journal open."""
+        return any(path.stem != self.owner and not self.dead(path.stem) for path in self._folder.glob("own_*.lock"))
+
     def sweep(self, referred: Collection[str]) -> None:
         """Remove the lock files of dead owners to whom nothing in the journal refers any more."""
         for path in self._folder.glob("own_*.lock"):

@@ -9,6 +9,7 @@ an owner whose session is over.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -18,15 +19,26 @@ from typing import Any
 from gateway.contracts.chain import Record, RecordKind
 from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId, TriggerId
 from gateway.contracts.statements import Finding
-from gateway.errors import JournalUnavailable
-from gateway.journal import NOT_OURS, Admission, Append, Appended, Archive, AttemptFile, Durability, ProposalFile
+from gateway.errors import GatewayError, JournalUnavailable
+from gateway.journal import (
+    NOT_OURS,
+    Admission,
+    Append,
+    Appended,
+    Archive,
+    AttemptFile,
+    Durability,
+    ProposalFile,
+    StoredAttempt,
+    StoredVolume,
+)
 from gateway.journal import _postgres_reads as reads
 from gateway.journal._entries import Statement, check, row_of, trigger_key
 from gateway.journal._key import SiblingKey
 from gateway.journal._postgres_archive import open_archive
-from gateway.journal._postgres_connection import ANSWER_SECONDS, LOCK_SECONDS, Proof
+from gateway.journal._postgres_connection import ANSWER_SECONDS, LOCK_SECONDS, Proof, vacuum
 from gateway.journal._postgres_session import Line, Server, Session
-from gateway.journal._postgres_writer import Writer
+from gateway.journal._postgres_writer import Writer, read
 
 _SECONDS_PER_MINUTE = 60
 
@@ -130,6 +142,30 @@ class PostgresJournal:
         content = {"do": "resolve", "attempt": attempt, "reference": reference, "body": body, "finding": finding}
         answer = await self._writer.submit(json.dumps(content))
         return _record(answer, RecordKind.RESOLUTION, reference, body)
+
+    async def archivable(self, before: datetime, *, after: int, limit: int) -> Sequence[StoredAttempt]:
+        names = {"before": f"{before:%Y-%m-%dT%H:%M:%S}", "after": after, "limit": limit}
+        return [reads.stored(row) for row in await self._line.ask(reads.ARCHIVABLE, names)]
+
+    async def archive_events(self, volume: StoredVolume, attempts: Sequence[StoredAttempt]) -> None:
+        content = {
+            "number": volume.number,
+            "digest": volume.digest,
+            "ended_before": volume.ended_before,
+            "count": volume.attempts,
+            "attempts": [
+                (stored.attempt, stored.columns["seq"], stored.columns["head"], len(stored.events))
+                for stored in attempts
+            ],
+        }
+        [row] = await self._line.ask("SELECT journal_archive(%s) AS answer", (json.dumps(content),))
+        answer = read(row["answer"])
+        if isinstance(answer, GatewayError):
+            raise answer
+
+    async def compact(self) -> None:
+        """PostgreSQL reuses the space by itself; this makes it do so now, and nobody waits. Its files do not shrink."""
+        await asyncio.to_thread(vacuum, self._server.url)
 
     async def suspend(self, connection: ConnectionId, suspended: bool) -> None:
         await self._writer.submit(json.dumps({"do": "suspend", "connection": connection, "suspended": suspended}))

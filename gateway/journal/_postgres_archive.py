@@ -7,28 +7,15 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
-from psycopg.rows import TupleRow
+from psycopg.rows import RowFactory, TupleRow, dict_row, tuple_row
 
 from gateway.errors import AuditTampered, ConfigurationError
-from gateway.journal import StoredAttempt, StoredEvent, StoredRecord
+from gateway.journal import StoredAttempt, StoredRecord, StoredVolume
 from gateway.journal._postgres_connection import check_privacy, parameters, unreachable
+from gateway.journal._postgres_reads import STORED, stored
 from gateway.journal._postgres_schema import check_number
 
 _ROWS_AT_ONCE: Final = 500
-_COLUMNS: Final = (
-    "position", "attempt", "purpose", "trigger_id", "practice", "proposal", "proposal_digest", "connection",
-    "operation", "approval", "state", "seq", "head", "attempt_key", "siblings", "deadline", "owner", "effect", "code",
-    "outcome",
-)  # fmt: skip
-_ATTEMPTS: Final = f"""
-    SELECT {", ".join(f"a.{name}" for name in _COLUMNS)},
-        (SELECT array_agg(e.seq ORDER BY e.seq) FROM events e WHERE e.attempt = a.attempt),
-        (SELECT array_agg(e.body ORDER BY e.seq) FROM events e WHERE e.attempt = a.attempt),
-        (SELECT array_agg(e.hash ORDER BY e.seq) FROM events e WHERE e.attempt = a.attempt),
-        (SELECT array_agg(ARRAY[t.trigger_id, t.digest] ORDER BY t.trigger_id COLLATE "C")
-            FROM triggers t WHERE t.attempt = a.attempt)
-    FROM attempts a ORDER BY a.position
-"""  # noqa: S608 — the columns are this module's own
 _REFERRING: Final = ("events", "records", "triggers", "holds", "siblings")
 
 
@@ -90,13 +77,16 @@ class PostgresArchive:
         return found
 
     def attempts(self) -> Iterator[StoredAttempt]:
-        for row in self._rows(_ATTEMPTS):
-            seqs, bodies, hashes, triggers = (found or [] for found in row[len(_COLUMNS) :])
-            yield StoredAttempt(
-                columns=dict(zip(_COLUMNS, row[: len(_COLUMNS)], strict=True)),
-                triggers=tuple((trigger, digest) for trigger, digest in triggers),
-                events=tuple(StoredEvent(*event) for event in zip(seqs, bodies, hashes, strict=True)),
-            )
+        return (stored(row) for row in self._rows(f"{STORED} ORDER BY a.position", dict_row))
+
+    def attempt(self, attempt: str) -> StoredAttempt | None:
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(f"{STORED} WHERE a.attempt = %s", (attempt,)).fetchone()
+        return None if row is None else stored(row)
+
+    def volumes(self) -> Iterator[StoredVolume]:
+        rows = self._rows("SELECT number, digest, ended_before, attempts FROM volumes ORDER BY number")
+        return (StoredVolume(*row) for row in rows)
 
     def records(self) -> Iterator[StoredRecord]:
         return (
@@ -116,10 +106,10 @@ class PostgresArchive:
     def triggers(self) -> Iterator[tuple[str, str, str]]:
         return self._rows("SELECT trigger_id, digest, attempt FROM triggers ORDER BY trigger_id")
 
-    def _rows(self, query: str) -> Iterator[Any]:
+    def _rows(self, query: str, factory: RowFactory[Any] = tuple_row) -> Iterator[Any]:
         """Through a cursor that the server keeps: a journal of millions of attempts does not fit in memory."""
         self._cursors += 1
-        with self._connection.cursor(f"archive_{self._cursors}") as cursor:
+        with self._connection.cursor(f"archive_{self._cursors}", row_factory=factory) as cursor:
             cursor.itersize = _ROWS_AT_ONCE
             cursor.execute(query)
             yield from cursor

@@ -207,6 +207,17 @@ def parameters(url: str) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name not in given} | {"client_encoding": "UTF8"}
 
 
+def vacuum(url: str) -> None:
+    """Let what the deleted events took be used again; as long as it takes. Raises `JournalUnavailable`."""
+    try:
+        with psycopg.connect(url, autocommit=True, **parameters(url)) as connection:
+            check_privacy(connection.pgconn)
+            connection.execute("SET statement_timeout = 0")
+            connection.execute("VACUUM (ANALYZE) events")
+    except psycopg.Error as error:
+        raise unreachable(error) from None
+
+
 def unreachable(error: psycopg.Error) -> JournalUnavailable | ConfigurationError:
     """Why there is no session: what only a person can mend, or a server that is not there now."""
     if error.sqlstate is not None and error.sqlstate[:2] in ("28", "3D"):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from gateway.errors import AuditTampered
-from gateway.journal import AttemptFile, ProposalFile
+from gateway.journal import AttemptFile, ProposalFile, StoredAttempt, StoredEvent
 from gateway.journal._entries import attempt_file, proposal_file
 
 _FILES: Final = """
@@ -16,7 +16,8 @@ _FILES: Final = """
             FROM events e WHERE e.attempt = a.attempt) AS events,
         (SELECT r.finding FROM records r WHERE r.attempt = a.attempt AND r.kind = 'resolution') AS resolution,
         (SELECT r.body FROM records r WHERE r.attempt = a.attempt AND r.kind = 'observation'
-            ORDER BY r.seq DESC LIMIT 1) AS observation
+            ORDER BY r.seq DESC LIMIT 1) AS observation,
+        (SELECT v.ended_before FROM volumes v WHERE v.number = a.volume) AS ended_before
     FROM attempts a LEFT JOIN triggers t ON t.trigger_id = a.trigger_id AND t.attempt = a.attempt
 """
 
@@ -69,6 +70,30 @@ DISPATCHING: Final = """
 TRIGGER: Final = "SELECT digest, attempt FROM triggers WHERE trigger_id = %s"
 INTENT: Final = "SELECT attempt FROM attempts WHERE attempt_key = %s"
 RELATED: Final = "SELECT EXISTS (SELECT FROM siblings WHERE sibling = ANY(%s)) AS related"
+COLUMNS: Final = (
+    "position", "attempt", "purpose", "trigger_id", "practice", "proposal", "proposal_digest", "connection",
+    "operation", "approval", "state", "seq", "head", "attempt_key", "siblings", "deadline", "owner", "effect", "code",
+    "outcome", "volume",
+)  # fmt: skip
+STORED: Final = f"""
+    SELECT {", ".join(f"a.{name}" for name in COLUMNS)},
+        (SELECT array_agg(e.seq ORDER BY e.seq) FROM events e WHERE e.attempt = a.attempt) AS seqs,
+        (SELECT array_agg(e.body ORDER BY e.seq) FROM events e WHERE e.attempt = a.attempt) AS bodies,
+        (SELECT array_agg(e.hash ORDER BY e.seq) FROM events e WHERE e.attempt = a.attempt) AS hashes,
+        (SELECT array_agg(ARRAY[t.trigger_id, t.digest] ORDER BY t.trigger_id COLLATE "C")
+            FROM triggers t WHERE t.attempt = a.attempt) AS used
+    FROM attempts a
+"""  # noqa: S608 — the columns are this module's own
+# Instants are compared by their first 19 characters: to whole seconds, text sorts as time.
+ARCHIVABLE: Final = f"""
+    {STORED} WHERE a.position > %(after)s AND a.volume IS NULL
+        AND a.state IN ('SUCCEEDED', 'REJECTED', 'CANCELLED', 'ERROR', 'BLOCKED')
+        AND (a.effect IS DISTINCT FROM 'UNKNOWN' OR EXISTS (
+            SELECT FROM records r WHERE r.attempt = a.attempt AND r.kind = 'resolution'))
+        AND (SELECT left(e.body::json->>'at', 19) COLLATE "C" FROM events e
+            WHERE e.attempt = a.attempt AND e.seq = a.seq) < %(before)s
+    ORDER BY a.position LIMIT %(limit)s
+"""  # noqa: S608 — put together from this module's constants
 SUSPENDED: Final = "SELECT EXISTS (SELECT FROM suspensions WHERE connection = %s) AS suspended"
 
 
@@ -84,9 +109,26 @@ def intact() -> Iterator[None]:
 def files(rows: Sequence[Mapping[str, Any]]) -> list[AttemptFile]:
     with intact():
         return [
-            attempt_file(row, row["trigger_digest"], row["events"] or (), row["resolution"], row["observation"])
+            attempt_file(
+                row,
+                row["trigger_digest"],
+                row["events"] or (),
+                row["resolution"],
+                row["observation"],
+                row["ended_before"],
+            )
             for row in rows
         ]
+
+
+def stored(row: Mapping[str, Any]) -> StoredAttempt:
+    """The attempt in a row of `STORED` as it is found, unjudged."""
+    events = zip(row["seqs"] or (), row["bodies"] or (), row["hashes"] or (), strict=True)
+    return StoredAttempt(
+        columns={name: row[name] for name in COLUMNS},
+        triggers=tuple((trigger, digest) for trigger, digest in row["used"] or ()),
+        events=tuple(StoredEvent(*event) for event in events),
+    )
 
 
 def proposal_files(rows: Sequence[Mapping[str, Any]]) -> list[ProposalFile]:

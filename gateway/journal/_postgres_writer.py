@@ -91,7 +91,7 @@ class Writer:
         except JournalUnavailable as error:
             return [JournalUnavailable(*error.args) for _ in texts]
         try:
-            return [_read(answer) for answer in await session.write(texts)]
+            return [read(answer) for answer in await session.write(texts)]
         except Refused as refusal:
             if refusal.sqlstate == "GW004":
                 await session.connection.close()
@@ -100,7 +100,8 @@ class Writer:
             return [JournalFailed("the journal's server was lost in mid-write; restart and recover") for _ in texts]
 
 
-def _read(answer: Answer) -> Answer | GatewayError:
+def read(answer: Answer) -> Answer | GatewayError:
+    """What the journal's functions answered, or the error that it stands for."""
     if "refused" not in answer:
         return answer
     kind = _REFUSALS.get(answer["refused"])

@@ -19,15 +19,26 @@ from typing import Final
 from gateway.contracts.chain import Record, RecordKind
 from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId, TriggerId
 from gateway.contracts.statements import Finding
-from gateway.errors import ConfigurationError, JournalUnavailable
-from gateway.journal import NOT_OURS, Append, Appended, Archive, AttemptFile, Durability, JournalId, ProposalFile
+from gateway.errors import ConfigurationError, Conflict, JournalUnavailable
+from gateway.journal import (
+    NOT_OURS,
+    Append,
+    Appended,
+    Archive,
+    AttemptFile,
+    Durability,
+    JournalId,
+    ProposalFile,
+    StoredAttempt,
+    StoredVolume,
+)
 from gateway.journal import _sqlite_reads as reads
 from gateway.journal import _sqlite_writes as writes
 from gateway.journal._entries import Statement, check
 from gateway.journal._key import SiblingKey
 from gateway.journal._owners import Owners
 from gateway.journal._sqlite_archive import open_archive
-from gateway.journal._sqlite_connection import Synchronous, connect, create, migrate
+from gateway.journal._sqlite_connection import Synchronous, compact, connect, create, migrate
 from gateway.journal._sqlite_writer import Transactions, Writer, Writes
 
 BUSY_SECONDS: Final = 5.0
@@ -36,9 +47,18 @@ BUSY_SECONDS: Final = 5.0
 class SqliteJournal:
     """`Journal` over one file. Use from one event loop at a time."""
 
-    def __init__(self, path: Path, key: SiblingKey, reader: sqlite3.Connection, writer: Writes, owners: Owners) -> None:
+    def __init__(
+        self,
+        path: Path,
+        key: SiblingKey,
+        reader: sqlite3.Connection,
+        writer: Writes,
+        owners: Owners,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
         self._path = path
         self._key = key
+        self._busy_seconds = busy_seconds
         self._reader = reader
         self._writer = writer
         self._owners = owners
@@ -71,7 +91,7 @@ class SqliteJournal:
             reader.execute("PRAGMA query_only = 1")
             owners = Owners(path)
             opened.pop_all()
-            return cls(path, sibling_key, reader, Writer(Transactions(durable, light)), owners)
+            return cls(path, sibling_key, reader, Writer(Transactions(durable, light)), owners, busy_seconds)
 
     @property
     def owner(self) -> OwnerId:
@@ -110,6 +130,18 @@ class SqliteJournal:
         return await self._writer.submit(
             lambda connection: writes.resolve(connection, attempt, reference, body, finding)
         )
+
+    async def archive_events(self, volume: StoredVolume, attempts: Sequence[StoredAttempt]) -> None:
+        await self._writer.submit(lambda connection: writes.archive_events(connection, volume, attempts))
+
+    async def compact(self) -> None:
+        """Needs about as much free space again as the journal keeps."""
+        if self._owners.others():
+            raise Conflict("other processes have this journal open and would wait too long; stop them first")
+        try:
+            await asyncio.to_thread(compact, self._path, self._busy_seconds)
+        except sqlite3.Error as error:
+            raise JournalUnavailable(f"the journal was not compacted ({error.sqlite_errorname})") from None
 
     async def suspend(self, connection: ConnectionId, suspended: bool) -> None:
         await self._writer.submit(lambda database: writes.suspend(database, connection, suspended))
@@ -171,6 +203,10 @@ class SqliteJournal:
         dead = {owner for owner in {owner for _, owner in in_flight} if self._owners.dead(owner)}
         self._owners.sweep({owner for _, owner in in_flight})
         return [file for file, owner in in_flight if owner in dead]
+
+    async def archivable(self, before: datetime, *, after: int, limit: int) -> Sequence[StoredAttempt]:
+        with reads.look(self._reader) as connection:
+            return reads.archivable(connection, before, after, limit)
 
     async def suspended(self, connection: ConnectionId) -> bool:
         with reads.look(self._reader) as database:

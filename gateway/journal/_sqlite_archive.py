@@ -9,26 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import AuditTampered
-from gateway.journal import StoredAttempt, StoredEvent, StoredRecord
-from gateway.journal._sqlite_connection import Synchronous, check_version, connect
+from gateway.journal import StoredAttempt, StoredRecord, StoredVolume
+from gateway.journal._sqlite_connection import VOLUMES_SINCE, Synchronous, check_version, connect
+from gateway.journal._sqlite_reads import stored
 
 _BUSY_SECONDS = 5.0
 
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[SqliteArchive]:
-    """One consistent look at a journal file.
+    """One consistent look at a journal file, of this schema or an earlier one: a copy kept elsewhere is not migrated.
 
-    Raises `ConfigurationError` where there is no journal of this schema, `AuditTampered` where the file is
-    one but broken.
+    Raises `ConfigurationError` where there is no such journal, `AuditTampered` where the file is one but broken.
     """
     connection = connect(path, Synchronous.FULL, _BUSY_SECONDS, read_only=True)
     # Bytes that are no UTF-8 must reach verification as what they are, not as an exception of the driver.
     connection.text_factory = _text
     try:
-        check_version(connection, path.name)
+        schema = check_version(connection, path.name)
         connection.execute("BEGIN")
-        yield SqliteArchive(connection)
+        yield SqliteArchive(connection, schema)
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         raise AuditTampered(f"the journal file cannot be read as a database ({name})") from None
@@ -43,8 +43,9 @@ def _text(raw: bytes) -> str:
 class SqliteArchive:
     """`Archive` over one read transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, schema: int) -> None:
         self._connection = connection
+        self._schema = schema
 
     @property
     def meta(self) -> Mapping[str, str]:
@@ -57,17 +58,17 @@ class SqliteArchive:
 
     def attempts(self) -> Iterator[StoredAttempt]:
         for row in self._connection.execute("SELECT * FROM attempts NOT INDEXED ORDER BY position"):
-            events = self._connection.execute(
-                "SELECT seq, body, hash FROM events WHERE attempt = ? ORDER BY seq", (row["attempt"],)
-            )
-            triggers = self._connection.execute(
-                "SELECT trigger_id, digest FROM triggers WHERE attempt = ? ORDER BY trigger_id", (row["attempt"],)
-            )
-            yield StoredAttempt(
-                columns=dict(zip(row.keys(), row, strict=True)),
-                triggers=tuple((used["trigger_id"], used["digest"]) for used in triggers),
-                events=tuple(StoredEvent(*event) for event in events),
-            )
+            yield stored(self._connection, row)
+
+    def attempt(self, attempt: str) -> StoredAttempt | None:
+        row = self._connection.execute("SELECT * FROM attempts WHERE attempt = ?", (attempt,)).fetchone()
+        return None if row is None else stored(self._connection, row)
+
+    def volumes(self) -> Iterator[StoredVolume]:
+        if self._schema < VOLUMES_SINCE:
+            return iter(())
+        rows = self._rows("SELECT number, digest, ended_before, attempts FROM volumes ORDER BY number")
+        return (StoredVolume(*row) for row in rows)
 
     def records(self) -> Iterator[StoredRecord]:
         return (

@@ -20,6 +20,8 @@ from typing import Final
 from gateway.errors import ConfigurationError
 
 APPLICATION_ID: Final = 0x47574A31  # "GWJ1"
+VOLUMES_SINCE: Final = 2
+"""The first schema whose events can be archived."""
 
 
 class Synchronous(IntEnum):
@@ -124,11 +126,26 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def check_version(connection: sqlite3.Connection, name: str) -> None:
-    """For readers, who may not migrate: raises `ConfigurationError` unless the schema is this one."""
+def check_version(connection: sqlite3.Connection, name: str) -> int:
+    """For readers, who may not migrate: the schema's number; raises `ConfigurationError` for none or a newer one."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != len(_migrations()):
-        raise ConfigurationError(f"{name} has schema {version}; open it once with this gateway, or upgrade")
+    if not 1 <= version <= len(_migrations()):
+        raise ConfigurationError(f"{name} has schema {version}, which this gateway does not know; upgrade it")
+    return int(version)
+
+
+def compact(path: Path, busy_seconds: float) -> None:
+    """Rewrite the file without its free pages, as one transaction: after a crash it is the old file or the new.
+
+    Nobody else can write meanwhile, and the WAL grows by the size of what is kept. Raises sqlite3.Error.
+    """
+    connection = connect(path, Synchronous.FULL, busy_seconds)
+    try:
+        connection.execute("PRAGMA temp_store = 1")  # the copy of a large journal belongs on the disk
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.close()
 
 
 def _migrations() -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 from gateway.contracts.references import AttemptId
 from gateway.errors import AuditTampered, JournalUnavailable
-from gateway.journal import AttemptFile, ProposalFile
+from gateway.journal import AttemptFile, ProposalFile, StoredAttempt, StoredEvent
 from gateway.journal._entries import attempt_file, proposal_file
 
 
@@ -132,6 +133,40 @@ def in_flight_of(connection: sqlite3.Connection, attempt: str, owner: str) -> bo
     return row is not None
 
 
+def archivable(connection: sqlite3.Connection, before: datetime, after: int, limit: int) -> list[StoredAttempt]:
+    """See the contract. Instants are compared by their first 19 characters: to whole seconds, text sorts as time."""
+    rows = connection.execute(
+        "SELECT * FROM attempts a NOT INDEXED WHERE position > :after AND volume IS NULL "
+        "AND state IN ('SUCCEEDED', 'REJECTED', 'CANCELLED', 'ERROR', 'BLOCKED') "
+        "AND (effect IS NOT 'UNKNOWN' OR EXISTS "
+        "(SELECT 1 FROM records r WHERE r.attempt = a.attempt AND r.kind = 'resolution')) "
+        "AND (SELECT substr(json_extract(body, '$.at'), 1, 19) FROM events e "
+        "WHERE e.attempt = a.attempt AND e.seq = a.seq) < :before ORDER BY position LIMIT :limit",
+        {"after": after, "before": f"{before:%Y-%m-%dT%H:%M:%S}", "limit": limit},
+    ).fetchall()
+    return [stored(connection, row) for row in rows]
+
+
+def stored(connection: sqlite3.Connection, row: sqlite3.Row) -> StoredAttempt:
+    """The attempt in this row as it is found, unjudged."""
+    events = connection.execute("SELECT seq, body, hash FROM events WHERE attempt = ? ORDER BY seq", (row["attempt"],))
+    triggers = connection.execute(
+        "SELECT trigger_id, digest FROM triggers WHERE attempt = ? ORDER BY trigger_id", (row["attempt"],)
+    )
+    return StoredAttempt(
+        columns=dict(zip(row.keys(), row, strict=True)),
+        triggers=tuple((used["trigger_id"], used["digest"]) for used in triggers),
+        events=tuple(StoredEvent(*event) for event in events),
+    )
+
+
+def _ended_before(connection: sqlite3.Connection, volume: int) -> str:
+    row = connection.execute("SELECT ended_before FROM volumes WHERE number = ?", (volume,)).fetchone()
+    if row is None:
+        raise ValueError("an attempt is marked as archived in a volume that is not recorded")
+    return str(row["ended_before"])
+
+
 def suspended(connection: sqlite3.Connection, name: str) -> bool:
     row = connection.execute("SELECT 1 FROM suspensions WHERE connection = ?", (name,)).fetchone()
     return row is not None
@@ -157,6 +192,7 @@ def _files(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list[
                 events.fetchall(),
                 None if resolution is None else resolution["finding"],
                 None if observation is None else observation["body"],
+                None if row["volume"] is None else _ended_before(connection, row["volume"]),
             )
         )
     return files

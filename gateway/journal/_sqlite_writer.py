@@ -26,6 +26,8 @@ Work = Callable[[sqlite3.Connection], Answer]
 MAX_BATCH: Final = 256
 CHECKPOINT_EVERY: Final = 200
 """Durable entries between checkpoints; an entry writes about ten pages, so the WAL stays near 10 MB."""
+ENTRY_ROWS: Final = 64
+"""What one entry changes at most; archiving changes thousands at once, and counts for as many entries."""
 
 _DISK_FAULTS: Final = frozenset(
     {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOTADB}
@@ -82,6 +84,7 @@ class Transactions:
             return _all(works, JournalFailed("an earlier write to the journal's disk failed; restart and recover"))
         connection = self._durable if durable else self._light
         committing = False
+        rows = connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
             results = [_entry(connection, work) for work in works]
@@ -97,7 +100,7 @@ class Transactions:
                 return _all(works, JournalFailed(f"a write to the journal failed ({name}); restart and recover"))
             return _all(works, JournalUnavailable(f"nothing was recorded ({name})"))
         if durable:
-            self._since_checkpoint += len(works)
+            self._since_checkpoint += max(len(works), (connection.total_changes - rows) // ENTRY_ROWS)
         return results
 
     def checkpoint(self) -> None:

@@ -7,6 +7,7 @@ first write; the schema's unique keys say the same once more.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from gateway.contracts.chain import GENESIS, Record, RecordKind
@@ -15,7 +16,7 @@ from gateway.contracts.references import AttemptId, ConnectionId, OwnerId
 from gateway.contracts.statements import Finding
 from gateway.contracts.words import TERMINAL, Effect, Hold, State
 from gateway.errors import Conflict, InvariantViolation, NotFound
-from gateway.journal import Admission, Append, Appended, Intent
+from gateway.journal import Admission, Append, Appended, Intent, StoredAttempt, StoredVolume
 from gateway.journal._entries import Statement, row_of, trigger_key
 from gateway.journal._sqlite_reads import intent as intent_of
 from gateway.journal._sqlite_reads import sibling_holder, standing, stop_latched
@@ -242,6 +243,26 @@ def resolve(connection: sqlite3.Connection, attempt: AttemptId, reference: str, 
             connection.execute("DELETE FROM holds WHERE attempt = ?", (attempt,))
         connection.execute("DELETE FROM siblings WHERE attempt = ?", (attempt,))
     return chained
+
+
+def archive_events(connection: sqlite3.Connection, volume: StoredVolume, attempts: Sequence[StoredAttempt]) -> None:
+    """Volume, marks and deletions, each conditional on what it was told; a refusal takes all of them back."""
+    (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM volumes").fetchone()
+    if volume.number != last + 1 or volume.attempts != len(attempts):
+        raise Conflict("the next volume is another by now; somebody else is archiving, so run this again afterwards")
+    connection.execute(
+        "INSERT INTO volumes (number, digest, ended_before, attempts) VALUES (?, ?, ?, ?)",
+        (volume.number, volume.digest, volume.ended_before, volume.attempts),
+    )
+    for stored in attempts:
+        marked = connection.execute(
+            "UPDATE attempts SET volume = ? WHERE attempt = ? AND seq = ? AND head = ? AND volume IS NULL",
+            (volume.number, stored.attempt, stored.columns["seq"], stored.columns["head"]),
+        ).rowcount
+        if marked == 1:
+            gone = connection.execute("DELETE FROM events WHERE attempt = ?", (stored.attempt,)).rowcount
+        if marked != 1 or gone != len(stored.events):
+            raise Conflict("an attempt is not as it was when its volume was written; nothing was deleted")
 
 
 def suspend(connection: sqlite3.Connection, name: ConnectionId, suspended: bool) -> None:

@@ -7,6 +7,8 @@ import os
 import pty
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -390,6 +392,71 @@ def test_verification_needs_public_keys_and_copies_only(practice: Any, tmp_path:
     words = ("--journal", str(tmp_path / "journal.db"), "--public-keys", str(tmp_path / "keys.json"))
     verified = practice.ask("audit", "verify", *words, "--checkpoints", str(practice.root / "checkpoints"))
     assert (verified["intact"], verified["checkpoints"]) == (True, 1)
+
+
+def shortly_after() -> str:
+    """The next whole second, once it has come: everything until now is older."""
+    after = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    while datetime.now(UTC) <= after:
+        time.sleep(0.05)
+    return f"{after:%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.mark.requirement("IDEM-02", "AUDIT-29")
+def test_old_events_are_archived_and_read_back(practice: Any, tmp_path: Path) -> None:
+    proposal = practice.approved()
+    booked = practice.ask("commit", proposal)
+    attempt = booked["outcome"]["attempt"]
+    shown, before = practice.ask("show", attempt)["attempt"], shortly_after()
+    assert "no checkpoint" in practice.ask("audit", "archive", "--before", before, code=4)["error"]["message"]
+    practice.ask("audit", "checkpoint")
+    planned = practice.ask("audit", "archive", "--before", before, "--plan")
+    assert (planned["attempts"], planned["volumes"], planned["events"]) == (1, 1, len(shown["events"]))
+    assert planned["event_bytes"] > 5000 and not (practice.root / "archive").exists()
+    moved = practice.ask("audit", "archive", "--before", before, "--compact")
+    assert moved == planned | {"planned": False, "compacted": True}
+    assert practice.ask("audit", "archive", "--before", before)["attempts"] == 0
+
+    again = practice.ask("commit", proposal)
+    assert again["outcome"] == booked["outcome"] | {"replayed": True}
+    assert practice.ask("show", attempt)["attempt"] == shown | {"volume": 1}
+    assert practice.ask("list")["attempts"][0]["outcome"] == shown["outcome"]
+    verified = practice.ask("audit", "verify")
+    assert (verified["intact"], verified["archived"], verified["not_at_hand"]) == (True, 1, 0)
+    assert len(practice.ask("audit", "show", attempt)["events"]) == len(shown["events"])
+    assert practice.ask("audit", "checkpoint")["checkpoint"]["archived"][0] == 1
+
+    (practice.root / "archive").rename(tmp_path / "elsewhere")
+    page = practice.run("show", attempt).out
+    assert "in volume 1" in page and "--archive" in page and "durable barrier" not in page
+    assert "durable barrier" in practice.run("show", attempt, "--archive", str(tmp_path / "elsewhere")).out
+    assert "archived" in practice.run("list").out
+    assert practice.ask("audit", "show", attempt)["archived"]["volume"] == 1
+    assert "volume 1" in practice.run("audit", "show", attempt).out
+    exported = [json.loads(line) for line in practice.run("audit", "export").out.splitlines()]
+    assert [line["archived"]["attempt"] for line in exported if "archived" in line] == [attempt]
+    verified = practice.ask("audit", "verify")
+    assert (verified["intact"], verified["not_at_hand"]) == (True, 1)
+    assert "1 archived attempts were not at hand" in practice.run("audit", "verify").out
+    assert practice.ask("audit", "verify", "--archive", str(tmp_path / "elsewhere"))["not_at_hand"] == 0
+    (tmp_path / "empty").mkdir()
+    flaws = practice.ask("audit", "verify", "--archive", str(tmp_path / "empty"), code=5)["flaws"]
+    assert flaws == [{"code": "VOLUME_MISSING", "where": "volume 1"}]
+
+
+def test_archiving_refuses_what_makes_no_sense(practice: Any) -> None:
+    practice.ask("commit", practice.approved())
+    practice.ask("audit", "checkpoint")
+    for words, named in (
+        (("--before", "yesterday"), "2026-01-31"),
+        (("--before", "2999-01-01"), "past"),
+        (("--before", "2026-01-01", "--plan", "--compact"), "--compact"),
+        (("--before", "2026-01-01", "--to", str(practice.home / "gateway.json")), "--to"),
+    ):
+        assert named in practice.ask("audit", "archive", *words, code=2)["error"]["message"]
+    missing = practice.ask("audit", "verify", "--archive", "/nowhere", code=2)
+    assert "--archive" in missing["error"]["message"]
+    assert practice.ask("audit", "archive", "--before", "2026-01-01")["attempts"] == 0
 
 
 def test_a_revision_is_a_proposal_of_its_own(practice: Any) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from gateway.audit.checkpoint import SealedCheckpoint, draw, read, write
+from gateway.audit.retention import Retention, Tally
 from gateway.contracts.adapter import Basis
 from gateway.contracts.chain import RecordKind
 from gateway.contracts.failures import Code
@@ -44,7 +49,7 @@ from gateway.contracts.statements import (
 )
 from gateway.contracts.words import End, Environment, ObservationFinding, State
 from gateway.ending import conclude
-from gateway.journal import Append, Header, Intent
+from gateway.journal import Append, AttemptFile, Header, Intent
 from gateway.journal._sqlite import SqliteJournal
 from gateway.journal._sqlite_archive import open_archive
 from gateway.lifecycle import Attempt, Identity
@@ -53,6 +58,7 @@ from gateway.surfaces.keys import LocalKey
 from gateway.surfaces.sign import sign
 
 NOW = datetime(2030, 1, 7, 9, 0, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
 TYPES = ("decision", "stop", "withdrawal", "resolution", "checkpoint")
 
 
@@ -68,6 +74,8 @@ class World:
     practice: PracticeId
     key: LocalKey
     keyring: Keyring
+    ends = End
+    codes = Code
 
     def open(self) -> SqliteJournal:
         return SqliteJournal.open(self.path, key=bytes(32))
@@ -81,6 +89,16 @@ class World:
 
     def sealed(self, text: str) -> SealedCheckpoint:
         return read(text, self.keyring)
+
+    async def archive(self, directory: Path, *, kept: str, before: datetime = LATER, size: int = 500) -> Tally:
+        """Archive, under this checkpoint, what ended before `before`."""
+        journal = self.open()
+        try:
+            run = Retention(journal=journal, vouching=self.sealed(kept), before=before, size=size)
+            run.check(before)
+            return [tally async for tally in run.run(directory)][-1]
+        finally:
+            await journal.aclose()
 
     async def propose(self, journal: SqliteJournal) -> Proposal:
         proposal = Proposal(
@@ -191,6 +209,11 @@ class World:
         assert answer.admission == "admitted"
         return attempt.identity.attempt, attempt.head
 
+    async def close_paused(self, journal: SqliteJournal, paused: AttemptFile) -> None:
+        attempt, outcome = conclude(paused.resumable(), End.STOPPED_PAUSED, Code.OPERATOR_STOP, NOW)
+        answer = await journal.append(Append(attempt=attempt, header=paused.header, outcome=outcome))
+        assert answer.admission == "admitted"
+
     async def look_and_resolve(
         self, journal: SqliteJournal, proposal: Proposal, attempt: AttemptId, closing_hash: str
     ) -> None:
@@ -254,8 +277,51 @@ async def tell(world: World) -> None:
     await journal.aclose()
 
 
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Told once: a story takes a second of signing and syncing."""
+    world = empty_world(tmp_path_factory.mktemp("told") / "journal.db")
+    asyncio.run(tell(world))
+    return world
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    told = empty_world(tmp_path / "journal.db")
-    asyncio.run(tell(told))
-    return told
+def world(tmp_path: Path, told: World) -> World:
+    path = tmp_path / "journal.db"
+    shutil.copy(told.path, path)
+    return replace(told, path=path)
+
+
+@pytest.fixture
+def other_world(tmp_path: Path) -> World:
+    """Another practice's, with nothing in it."""
+    world = empty_world(tmp_path / "other.db")
+    asyncio.run(world.open().aclose())
+    return world
+
+
+@pytest.fixture
+def world_at() -> Callable[..., World]:
+    """Somebody's journal, with the keys that they trust."""
+
+    def at(path: Path, keys: TrustedKeys | None = None) -> World:
+        return replace(empty_world(path), keyring=Keyring(keys or TrustedKeys(keys=())))
+
+    return at
+
+
+@pytest.fixture
+def forging() -> Callable[[Path], AbstractContextManager[sqlite3.Connection]]:
+    """A forger with the file in their hands: neither triggers nor constraints in the way."""
+
+    @contextmanager
+    def forge(path: Path) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("PRAGMA synchronous = OFF")
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        yield connection
+        connection.close()
+
+    return forge

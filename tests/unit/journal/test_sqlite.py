@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,15 @@ import pytest
 from gateway.contracts.references import ConnectionId
 from gateway.contracts.statements import Finding
 from gateway.contracts.words import End
-from gateway.errors import AuditTampered, ConfigurationError, InvariantViolation, JournalFailed, JournalUnavailable
-from gateway.journal import Admission, Journal
+from gateway.errors import (
+    AuditTampered,
+    ConfigurationError,
+    Conflict,
+    InvariantViolation,
+    JournalFailed,
+    JournalUnavailable,
+)
+from gateway.journal import Admission, Journal, StoredVolume
 from gateway.journal._sqlite import SqliteJournal
 from gateway.journal._sqlite_connection import Synchronous, connect
 
@@ -215,6 +223,26 @@ FORGERIES = {
     "an attempt deleted": "DELETE FROM attempts",
     "an end without an outcome": "UPDATE attempts SET state = 'BLOCKED' WHERE attempt = :other",
     "a state beyond the twelve": "UPDATE attempts SET state = 'DONE' WHERE attempt = :other",
+    "an archived event rewritten": "UPDATE events SET body = '{}' WHERE attempt = :free",
+    "an archived attempt's end rewritten": "UPDATE attempts SET effect = 'NOT_SENT', volume = volume "
+    "WHERE attempt = :archived",
+    "an archived attempt's outcome rewritten": "UPDATE attempts SET outcome = '{}' WHERE attempt = :archived",
+    "an archived attempt's key freed": "UPDATE attempts SET attempt_key = NULL WHERE attempt = :archived",
+    "an archived attempt's hold freed": "DELETE FROM holds WHERE attempt = :archived",
+    "an archived attempt's trigger freed": "DELETE FROM triggers WHERE attempt = :archived",
+    "an archived attempt deleted": "DELETE FROM attempts WHERE attempt = :archived",
+    "an archived attempt moved to another volume": "UPDATE attempts SET volume = 2 WHERE attempt = :archived",
+    "an archived attempt brought back": "UPDATE attempts SET volume = NULL WHERE attempt = :archived",
+    "an unknown attempt archived": "UPDATE attempts SET volume = 2 WHERE attempt = :attempt",
+    "an attempt in flight archived": "UPDATE attempts SET volume = 2 WHERE attempt = :other",
+    "an attempt archived in an earlier volume": "UPDATE attempts SET volume = 1 WHERE attempt = :free",
+    "an attempt archived in no volume": "UPDATE attempts SET volume = 3 WHERE attempt = :free",
+    "a finished attempt's events deleted": "DELETE FROM events WHERE attempt = :free",
+    "a volume out of order": "INSERT INTO volumes VALUES (4, 'x', 'x', 1)",
+    "a volume of nothing": "INSERT INTO volumes VALUES (3, 'x', 'x', 0)",
+    "a volume twice": "INSERT INTO volumes SELECT 3, digest, ended_before, attempts FROM volumes LIMIT 1",
+    "a volume rewritten": "UPDATE volumes SET digest = 'x'",
+    "a volume forgotten": "DELETE FROM volumes WHERE number = 2",
     "an event of nothing": "INSERT INTO events VALUES ('att_x', 1, '{}', '')",
 }
 
@@ -231,9 +259,16 @@ async def test_the_schema_itself_refuses(path: Path, tell: Any, forgery: str) ->
     other = tell.case()
     entry = tell.intended(other.header(), case=other)
     await journal.append(entry)
+    archived, _ = await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
+    for number in (1, 2):  # a second volume, so that there is one to be put in
+        found = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=10)
+        [leaving] = [each for each in found if each.attempt == archived]
+        await journal.archive_events(StoredVolume(number, f"{number}", "2031-01-01T00:00:00+00:00", 1), [leaving])
+        if number == 1:
+            archived, _ = await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
     await journal.aclose()
     connection = connect(path, Synchronous.FULL, 1.0)
-    names = {"attempt": attempt, "other": entry.attempt.identity.attempt, "free": done}
+    names = {"attempt": attempt, "other": entry.attempt.identity.attempt, "free": done, "archived": archived}
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute(FORGERIES[forgery], names)
     connection.close()
@@ -408,3 +443,39 @@ os._exit(0)
     calls = [line.split()[1] for line in log.read_text().splitlines() if "sync(" in line]
     marks = [number for number, call in enumerate(calls) if call.startswith("fsync(")]
     assert marks[-1] - marks[-2] - 1 == 40
+
+
+async def test_a_journal_that_others_have_open_is_not_compacted(path: Path, tell: Any) -> None:
+    one, other = open_at(path), open_at(path)
+    with pytest.raises(Conflict, match="stop them first"):
+        await one.compact()
+    await other.aclose()
+    await one.compact()
+    await one.aclose()
+
+
+async def test_compacting_gives_the_space_of_archived_events_back(path: Path, tell: Any) -> None:
+    journal = open_at(path)
+    for _ in range(20):
+        await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
+    found = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=100)
+    await journal.archive_events(StoredVolume(1, "1", "2031-01-01T00:00:00+00:00", 20), found)
+    await journal.ready()  # the writer's next work comes after its checkpoint
+    before = path.stat().st_size
+    await journal.compact()
+    after = path.stat().st_size
+    await journal.aclose()
+    assert after < before / 1.5
+    assert not path.with_name(path.name + "-wal").exists() or not path.with_name(path.name + "-wal").stat().st_size
+
+
+async def test_after_a_large_move_the_wal_is_carried_over_at_once(path: Path, tell: Any) -> None:
+    journal = open_at(path)
+    await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
+    found = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=100)
+    before = path.stat().st_size
+    await journal.archive_events(StoredVolume(1, "1", "2031-01-01T00:00:00+00:00", 1), found)
+    await journal.ready()  # the writer's next work comes after its checkpoint
+    after = path.stat().st_size
+    await journal.aclose()
+    assert after > before
