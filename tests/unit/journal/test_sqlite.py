@@ -30,7 +30,7 @@ from gateway.errors import (
     JournalFailed,
     JournalUnavailable,
 )
-from gateway.journal import Admission, Journal, StoredVolume
+from gateway.journal import Admission, Journal, StoredVolume, _sqlite_writer
 from gateway.journal._sqlite import SqliteJournal
 from gateway.journal._sqlite_connection import Synchronous, connect
 
@@ -454,7 +454,10 @@ async def test_a_journal_that_others_have_open_is_not_compacted(path: Path, tell
     await one.aclose()
 
 
-async def test_compacting_gives_the_space_of_archived_events_back(path: Path, tell: Any) -> None:
+async def test_compacting_gives_the_space_of_archived_events_back(
+    path: Path, tell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_sqlite_writer, "CHECKPOINT_EVERY", 1)  # the size of the file is then what it holds
     journal = open_at(path)
     for _ in range(20):
         await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
@@ -469,10 +472,14 @@ async def test_compacting_gives_the_space_of_archived_events_back(path: Path, te
     assert not path.with_name(path.name + "-wal").exists() or not path.with_name(path.name + "-wal").stat().st_size
 
 
-async def test_after_a_large_move_the_wal_is_carried_over_at_once(path: Path, tell: Any) -> None:
+async def test_after_a_large_move_the_wal_is_carried_over_at_once(
+    path: Path, tell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_sqlite_writer, "CHECKPOINT_EVERY", 5)
     journal = open_at(path)
     await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
     found = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=100)
+    monkeypatch.setattr(_sqlite_writer, "ENTRY_ROWS", 2)
     before = path.stat().st_size
     await journal.archive_events(StoredVolume(1, "1", "2031-01-01T00:00:00+00:00", 1), found)
     await journal.ready()  # the writer's next work comes after its checkpoint
