@@ -90,6 +90,7 @@ class Run:
     trigger: Trigger | None = None
     resume: tuple[TriggerId, str] | None = None
     file: ProposalFile | None = None
+    approved: Verified[Decision] | None = field(default=None, repr=False)
     engagement: Engagement | None = field(default=None, repr=False)
 
     @classmethod
@@ -241,13 +242,15 @@ class Run:
         )
 
     def _approval(self) -> Verified[Decision] | None:
-        """The retained decision that the trigger names, its signature verified again, now (I5)."""
+        """The retained decision that the trigger names, its signature verified in this attempt (I5), once."""
         for record in self.file.records if self.file else ():
             if record.kind is RecordKind.DECISION and record.reference == self.header.approval:
-                try:
-                    return self.ports.keyring.verify(record.body, Decision, practice=self.ports.practice)
-                except (SignatureRefused, InvalidInput, MalformedInput):
-                    return None
+                if self.approved is None or self.approved.token != record.body:
+                    try:
+                        self.approved = self.ports.keyring.verify(record.body, Decision, practice=self.ports.practice)
+                    except (SignatureRefused, InvalidInput, MalformedInput):
+                        return None
+                return self.approved
         return None
 
     async def reserve_budget(self, proposal: Proposal) -> None:

@@ -60,7 +60,10 @@ class Reference(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(max_length=80))
+        spelled = core_schema.no_info_after_validator_function(cls, core_schema.str_schema(max_length=80))
+        # What is a reference of this kind already was proven opaque when it was made.
+        made = core_schema.union_schema([core_schema.is_instance_schema(cls), spelled], mode="left_to_right")
+        return core_schema.json_or_python_schema(json_schema=spelled, python_schema=made)
 
 
 class PracticeId(Reference, kind="prc"):
