@@ -64,12 +64,7 @@ async def resolve(host: str, port: int, network: Network, admits: Admits) -> tup
     """Every address of a declared host, each checked; raises `AddressForbiddenError` or `NameUnresolvedError`."""
     if not admits(host, port):
         raise AddressForbiddenError
-    loop = asyncio.get_running_loop()
-    try:
-        answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = tuple(dict.fromkeys(ip_address(str(answer[4][0])) for answer in answers))
-    except (OSError, ValueError):
-        raise NameUnresolvedError from None
+    addresses = await _addresses(host, port)
     for address in addresses:
         if meant(address).is_loopback:
             allowed = admits(str(address), port)
@@ -80,3 +75,16 @@ async def resolve(host: str, port: int, network: Network, admits: Admits) -> tup
     if not addresses:
         raise NameUnresolvedError
     return addresses
+
+
+async def _addresses(host: str, port: int) -> tuple[Address, ...]:
+    """What the name stands for; an address stands for itself, and nobody is asked."""
+    try:
+        return (ip_address(host),)
+    except ValueError:
+        pass
+    try:
+        answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return tuple(dict.fromkeys(ip_address(str(answer[4][0])) for answer in answers))
+    except (OSError, ValueError):
+        raise NameUnresolvedError from None
