@@ -9,7 +9,6 @@ One forbidden address among a name's answers refuses the name: honest names do n
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
@@ -64,7 +63,7 @@ async def resolve(host: str, port: int, network: Network, admits: Admits) -> tup
     """Every address of a declared host, each checked; raises `AddressForbiddenError` or `NameUnresolvedError`."""
     if not admits(host, port):
         raise AddressForbiddenError
-    addresses = await _addresses(host, port)
+    addresses = await _addresses(host)
     for address in addresses:
         if meant(address).is_loopback:
             allowed = admits(str(address), port)
@@ -77,14 +76,14 @@ async def resolve(host: str, port: int, network: Network, admits: Admits) -> tup
     return addresses
 
 
-async def _addresses(host: str, port: int) -> tuple[Address, ...]:
+async def _addresses(host: str) -> tuple[Address, ...]:
     """What the name stands for; an address stands for itself, and nobody is asked."""
     try:
         return (ip_address(host),)
     except ValueError:
         pass
     try:
-        answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        answers = await asyncio.get_running_loop().getaddrinfo(host, None)
         return tuple(dict.fromkeys(ip_address(str(answer[4][0])) for answer in answers))
     except (OSError, ValueError):
         raise NameUnresolvedError from None
