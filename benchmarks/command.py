@@ -5,6 +5,7 @@ Owns: options, the size of a run, and that everything made on the way is removed
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
@@ -19,6 +20,7 @@ from rich.console import Console
 from benchmarks import machine, page, syncs
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.figures import table
+from benchmarks.growth import Size, grow
 from benchmarks.profiling import profile, tables
 from benchmarks.racing import Plan, race
 from benchmarks.report import Report
@@ -76,6 +78,24 @@ def show_profile(
     console.print(f"{found.commits} commits one at a time: p50 {found.p50:.2f} ms, mean {found.mean:.2f} ms")
     for table_shown in tables(found, top):
         console.print(table_shown)
+
+
+@app.command("growth")
+def show_growth(
+    attempts: Annotated[int, typer.Option("--attempts", min=1000, help="In the large journal.")] = 5_000_000,
+    small: Annotated[int, typer.Option("--small", min=100, help="In the small one.")] = 10_000,
+    directory: Annotated[
+        Path | None, typer.Option("--directory", help="Where there is room: six gigabytes for a million attempts.")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put the figures into docs/benchmarks.md.")] = False,
+) -> None:
+    """Show what a commit costs in a large journal, beside a small one. Removes what it made."""
+    console = Console(stderr=True)
+    with TemporaryDirectory(prefix="gateway-growth-", dir=directory) as made:
+        found = asyncio.run(grow(Size(attempts=attempts, small=small), Path(made), console.print))
+    if write:
+        page.replace("growth", page.growth_markdown(found))
+    Console().print(page.growth_table(found))
 
 
 def main() -> None:

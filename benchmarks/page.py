@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.figures import Figures
+from benchmarks.growth import LIMIT, Growth
 from benchmarks.report import Cell, Report, Target
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -77,6 +78,41 @@ def _ratio(target: Target) -> Sequence[str]:
         return (target.what, f"{target.ratio:.2f}", "", "")
     bound = "at most" if target.at_most else "at least"
     return (target.what, f"{target.ratio:.2f}", f"{bound} {target.limit:g}", "yes" if target.met else "**no**")
+
+
+def growth_table(found: Growth) -> Table:
+    """For a terminal."""
+    return _table(_growth_title(found), _growth_heads(found), _growth_rows(found))
+
+
+def growth_markdown(found: Growth) -> str:
+    """For the page."""
+    return f"{_growth_title(found)}.\n\n{_grid(_growth_heads(found), _growth_rows(found))}"
+
+
+def _growth_title(found: Growth) -> str:
+    sides = [f"{side.attempts:,} attempts in {side.size / 1e9:.2f} GB" for side in (found.small, found.large)]
+    kept = f"events of the latest {found.large.with_events:,}"
+    met = "met" if found.met else "**not met**"
+    return f"{sides[0]}; {sides[1]}, with the {kept}. Target, p50 within {LIMIT:g}: {met}"
+
+
+def _growth_heads(found: Growth) -> Sequence[str]:
+    names = [f"{side.attempts:,}" for side in (found.small, found.large)]
+    return ("ms", *(f"{what}, {name}" for name in names for what in ("p50", "p99")), "ratio of p50")
+
+
+def _growth_rows(found: Growth) -> list[Sequence[str]]:
+    rows: list[Sequence[str]] = [
+        (
+            line.what,
+            *(f"{side[what]:.1f}" for side in (line.small, line.large) for what in ("p50", "p99")),
+            f"{line.ratio:.2f}",
+        )
+        for line in found.lines
+    ]
+    one, other = found.opening
+    return [*rows, ("opening the gateway, once", f"{one:.0f}", "", f"{other:.0f}", "", f"{other / one:.2f}")]
 
 
 def replace(part: str, text: str, page: Path = PAGE) -> None:

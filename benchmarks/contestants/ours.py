@@ -79,7 +79,23 @@ class Ours:
 
 @asynccontextmanager
 async def opened(premises: Premises) -> AsyncIterator[Ours]:
-    rehearsal = practice(premises)
+    async with _at_work(practice(premises)) as ours:
+        yield ours
+
+
+@asynccontextmanager
+async def reopened(premises: Premises) -> AsyncIterator[Ours]:
+    """The practice that `opened` made on these premises earlier."""
+    local = LocalPractice.open(premises.directory / "practice")
+    (connection,) = config.load(local.home).connections.values()
+    rehearsal = Rehearsal.prepare(local, connection)
+    rehearsal.length = SLOT
+    async with _at_work(rehearsal) as ours:
+        yield ours
+
+
+@asynccontextmanager
+async def _at_work(rehearsal: Rehearsal) -> AsyncIterator[Ours]:
     patients = tuple(rehearsal.enrol() for _ in range(PATIENTS))
     async with Gateway.open(rehearsal.local.home) as gateway:
         yield Ours(gateway, rehearsal, patients)
