@@ -11,9 +11,10 @@ MODULES ?=
 WRITE ?=
 REPORTS ?= build/conformance-$(shell date +%Y%m%d-%H%M%S)
 THRESHOLD ?= 95
+ATTEMPTS ?= 5000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs crash bench profile lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs crash bench profile growth lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,11 +66,14 @@ docs: $(VENV)/dev.stamp ## make what is made from the code again: failures, audi
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
 	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py
 
-bench: $(RACE)/stamp ## measure one commit beside a floor and the closest peers (QUICK=1: in a minute)
-	$(RACE)/bin/python -m benchmarks $(if $(QUICK),--quick)
+bench: $(RACE)/stamp ## measure one commit beside a floor and the closest peers (QUICK=1: in a minute; WRITE=1: and write it down)
+	$(RACE)/bin/python -m benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
-profile: $(VENV)/dev.stamp ## show where the time of one commit goes
-	$(BIN)/python -m benchmarks profile
+profile: $(VENV)/dev.stamp ## show where the time of one commit goes (WRITE=1: and write it down)
+	$(BIN)/python -m benchmarks profile $(if $(WRITE),--write)
+
+growth: $(VENV)/dev.stamp ## measure a commit in a journal of ATTEMPTS=5000000 beside one of 10000 (DIRECTORY=where 30 GB are free)
+	$(BIN)/python -m benchmarks growth --attempts $(ATTEMPTS) $(if $(DIRECTORY),--directory $(DIRECTORY)) $(if $(WRITE),--write)
 
 lock: ## make the locks again from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras $(LOCK) -o requirements/dev.txt

@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Final
 
 import typer
@@ -21,9 +20,10 @@ from benchmarks import machine, page, syncs
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.figures import table
 from benchmarks.growth import Size, grow
-from benchmarks.profiling import profile, tables
+from benchmarks.profiling import profile
 from benchmarks.racing import Plan, race
 from benchmarks.report import Report
+from benchmarks.site import site
 
 COUNTS: Final = {1: 40, 16: 96, 64: 192}
 QUICK_COUNTS: Final = {1: 10, 16: 16, 64: 64}
@@ -55,15 +55,14 @@ def bench(
 
 def _measure(names: Sequence[str], counts: Mapping[int, int], *, rounds: int, syncs_too: bool) -> Report:
     console = Console(stderr=True)
-    plan = Plan(names=tuple(names), counts=counts, rounds=rounds)
-    with TemporaryDirectory(prefix="gateway-bench-") as directory:
-        found = race(plan, Path(directory), console.print)
-        facts = machine.facts(Path(directory), found.server)
+    with site(names) as ground:
+        found = race(Plan(names=tuple(names), counts=counts, rounds=rounds), ground, console.print)
+        facts = machine.facts(ground.directory, ground.server.version() if ground.server else None)
     counted: Mapping[tuple[str, int], syncs.Syncs] = {}
     if syncs_too and syncs.available():
         console.print("counting syncs")
-        with TemporaryDirectory(prefix="gateway-bench-") as directory:
-            counted = syncs.count(names, Path(directory))
+        with site(names) as ground:
+            counted = syncs.count(names, ground)
     return Report(machine=facts, figures=table(found), syncs=counted, rounds=rounds, counts=counts)
 
 
@@ -71,13 +70,15 @@ def _measure(names: Sequence[str], counts: Mapping[int, int], *, rounds: int, sy
 def show_profile(
     commits: Annotated[int, typer.Option("--commits", min=1)] = 300,
     top: Annotated[int, typer.Option("--top", min=1, help="Functions to show.")] = 25,
+    write: Annotated[bool, typer.Option("--write", help="Put the layers into docs/benchmarks.md.")] = False,
 ) -> None:
     """Show where the time of one commit goes, layer by layer and function by function."""
-    found = profile(commits)
-    console = Console()
-    console.print(f"{found.commits} commits one at a time: p50 {found.p50:.2f} ms, mean {found.mean:.2f} ms")
-    for table_shown in tables(found, top):
-        console.print(table_shown)
+    with site() as ground:
+        found = profile(commits, ground)
+    if write:
+        page.replace("profile", page.profile_markdown(found))
+    for shown in page.profile_tables(found, top):
+        Console().print(shown)
 
 
 @app.command("growth")
@@ -91,8 +92,8 @@ def show_growth(
 ) -> None:
     """Show what a commit costs in a large journal, beside a small one. Removes what it made."""
     console = Console(stderr=True)
-    with TemporaryDirectory(prefix="gateway-growth-", dir=directory) as made:
-        found = asyncio.run(grow(Size(attempts=attempts, small=small), Path(made), console.print))
+    with site(within=directory) as ground:
+        found = asyncio.run(grow(Size(attempts=attempts, small=small), ground, console.print))
     if write:
         page.replace("growth", page.growth_markdown(found))
     Console().print(page.growth_table(found))

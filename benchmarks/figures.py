@@ -52,4 +52,4 @@ def figures(shares: Sequence[Share]) -> Figures:
 
 
 def table(race: Race) -> Mapping[tuple[str, int], Figures]:
-    return {cell: figures(shares) for cell, shares in race.shares.items()}
+    return {cell: figures(shares) for cell, shares in race.items()}

@@ -22,7 +22,7 @@ from benchmarks.contestants import Premises
 from benchmarks.contestants.ours import Ours, opened, reopened
 from benchmarks.figures import percentile
 from benchmarks.filling import Filled, fill
-from benchmarks.racing import sandbox
+from benchmarks.site import Site
 
 Answer = TypeVar("Answer")
 
@@ -37,10 +37,11 @@ REPLAY: Final = "an old key again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How large the journals are, and how many commits are measured in each, warm and cold."""
+    """How large the journals are, how many attempts keep their events, and how many commits are measured in each."""
 
     attempts: int
     small: int
+    recent: int = RECENT
     warm: int = 300
     cold: int = 100
 
@@ -108,13 +109,12 @@ class Growth:
         return all(line.ratio <= LIMIT for line in self.lines if line.what == WARM)
 
 
-async def grow(size: Size, directory: Path, tell: Callable[[str], None], recent: int = RECENT) -> Growth:
-    """Fill both journals below `directory`, which the caller removes, and measure. `recent` attempts keep events."""
-    with sandbox(directory) as system:
-        small = await _filled("small", directory, system.url, (size.small, recent), tell)
-        large = await _filled("large", directory, system.url, (size.attempts, recent), tell)
-        async with _side(small) as one, _side(large) as other:
-            await _measure(size, [one, other], tell)
+async def grow(size: Size, ground: Site, tell: Callable[[str], None]) -> Growth:
+    """Fill both journals on the site, and measure."""
+    small = await _filled("small", ground, (size.small, size.recent), tell)
+    large = await _filled("large", ground, (size.attempts, size.recent), tell)
+    async with _side(small) as one, _side(large) as other:
+        await _measure(size, [one, other], tell)
     return Growth(
         small=one.filled,
         large=other.filled,
@@ -154,10 +154,10 @@ class _Ready:
     old: Sequence[str]
 
 
-async def _filled(name: str, directory: Path, url: str, size: tuple[int, int], tell: Callable[[str], None]) -> _Ready:
+async def _filled(name: str, ground: Site, size: tuple[int, int], tell: Callable[[str], None]) -> _Ready:
     """A practice with some real bookings, and its journal filled from them, to (attempts, those with events)."""
     attempts, recent = size
-    premises = Premises(directory=directory / name, sandbox=url)
+    premises = Premises(directory=ground.directory / name, sandbox=ground.sandbox.url)
     premises.directory.mkdir()
     async with opened(premises) as ours:
         await ours.prepare(min(SAMPLES, attempts))

@@ -7,6 +7,7 @@ written by hand and stays.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from rich.table import Table
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.figures import Figures
 from benchmarks.growth import LIMIT, Growth
+from benchmarks.profiling import Profile
 from benchmarks.report import Cell, Report, Target
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -30,6 +32,7 @@ HEADS: Final = (
     "DB CPU ms",
     "syncs",
 )
+PROFILE_HEADS: Final = ("", "ms per commit", "share")
 RATIO_HEADS: Final = ("ratio", "found", "target", "met")
 
 
@@ -78,6 +81,37 @@ def _ratio(target: Target) -> Sequence[str]:
         return (target.what, f"{target.ratio:.2f}", "", "")
     bound = "at most" if target.at_most else "at least"
     return (target.what, f"{target.ratio:.2f}", f"{bound} {target.limit:g}", "yes" if target.met else "**no**")
+
+
+def profile_tables(found: Profile, top: int) -> Iterator[Table]:
+    """For a terminal: layers, libraries, and the functions that cost most."""
+    samples = found.samples
+    for title, counted in (
+        (f"{_profile_title(found)}, by layer: the innermost one that asked for the work", samples.layers),
+        ("by library: the one at work", samples.libraries),
+        ("functions, by themselves", samples.own),
+        ("our functions, with all that they call", samples.cumulative),
+    ):
+        yield _table(title, PROFILE_HEADS, _spent(found, counted, top))
+
+
+def profile_markdown(found: Profile) -> str:
+    """For the page: layers, and libraries."""
+    return "\n\n".join(
+        (
+            f"{_profile_title(found)}.",
+            _grid(("layer", *PROFILE_HEADS[1:]), _spent(found, found.samples.layers, 20)),
+            _grid(("library at work", *PROFILE_HEADS[1:]), _spent(found, found.samples.libraries, 10)),
+        )
+    )
+
+
+def _profile_title(found: Profile) -> str:
+    return f"{found.commits} commits one at a time, p50 {found.p50:.2f} ms, mean {found.mean:.2f} ms"
+
+
+def _spent(found: Profile, counted: Counter[str], top: int) -> list[Sequence[str]]:
+    return [(name, f"{spent:.2f}", f"{100 * share:.1f} %") for name, spent, share in found.spent(counted, top)]
 
 
 def growth_table(found: Growth) -> Table:

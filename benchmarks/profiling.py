@@ -17,15 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import CodeType, FrameType
 from typing import Final
 
-from rich.table import Table
-
 from benchmarks.contestants import Premises
 from benchmarks.contestants.ours import Ours, opened
-from benchmarks.racing import sandbox
+from benchmarks.site import Site
 
 INTERVAL_SECONDS: Final = 0.001
 WARMUP: Final = 30
@@ -78,8 +75,8 @@ class Place:
 class Samples:
     """What was seen: how often a function was at work itself, or one of ours had work done; by layer and by library."""
 
-    own: Counter[Place] = field(default_factory=Counter)
-    cumulative: Counter[Place] = field(default_factory=Counter)
+    own: Counter[str] = field(default_factory=Counter)
+    cumulative: Counter[str] = field(default_factory=Counter)
     layers: Counter[str] = field(default_factory=Counter)
     libraries: Counter[str] = field(default_factory=Counter)
     taken: int = 0
@@ -91,8 +88,8 @@ class Samples:
             self.layers[NOBODY] += 1
             self.libraries[NOBODY] += 1
             return
-        self.own[stack[0]] += 1
-        self.cumulative.update({place for place in stack if place.layer})
+        self.own[str(stack[0])] += 1
+        self.cumulative.update({str(place) for place in stack if place.layer})
         self.libraries[stack[0].library] += 1
         self.layers[next((place.layer for place in stack if place.layer), "event loop")] += 1
 
@@ -106,22 +103,22 @@ class Profile:
     p50: float
     mean: float
 
-    def milliseconds(self, seen: int) -> float:
-        """A number of samples as milliseconds of the mean commit."""
-        return self.mean * seen / self.samples.taken
+    def spent(self, counted: Counter[str], top: int) -> list[tuple[str, float, float]]:
+        """The largest: (name, milliseconds of the mean commit, share of it)."""
+        taken = self.samples.taken
+        return [(name, self.mean * seen / taken, seen / taken) for name, seen in counted.most_common(top)]
 
 
-def profile(commits: int) -> Profile:
-    """Commit `commits` bookings against a sandbox of its own, sampled."""
-    return asyncio.run(_profile(commits))
+def profile(commits: int, ground: Site) -> Profile:
+    """Commit `commits` bookings on the site, sampled."""
+    return asyncio.run(_profile(commits, ground))
 
 
-async def _profile(commits: int) -> Profile:
-    with TemporaryDirectory(prefix="gateway-profile-") as directory, sandbox(Path(directory)) as system:
-        async with opened(Premises(directory=Path(directory), sandbox=system.url)) as ours:
-            await ours.prepare(min(WARMUP, commits))
-            await ours.run(1)
-            return await _sampled(ours, commits)
+async def _profile(commits: int, ground: Site) -> Profile:
+    async with opened(Premises(directory=ground.directory, sandbox=ground.sandbox.url)) as ours:
+        await ours.prepare(min(WARMUP, commits))
+        await ours.run(1)
+        return await _sampled(ours, commits)
 
 
 async def _sampled(ours: Ours, commits: int) -> Profile:
@@ -192,24 +189,3 @@ def _file(name: str) -> str:
         if Path(name).is_relative_to(root)
         else name.strip("<>").removeprefix("frozen ")
     )
-
-
-def tables(found: Profile, top: int = 25) -> list[Table]:
-    """Layers, libraries, and the functions that cost most by themselves and with all that they call."""
-    kinds: list[tuple[str, Counter[str]]] = [
-        ("by layer: the innermost one that asked for the work", found.samples.layers),
-        ("by library: the one at work", found.samples.libraries),
-        ("functions, by themselves", _named(found.samples.own, top)),
-        ("our functions, with all that they call", _named(found.samples.cumulative, top)),
-    ]
-    shown = []
-    for title, counted in kinds:
-        table = Table("", "ms per commit", "share", title=title)
-        for name, seen in counted.most_common(top):
-            table.add_row(name, f"{found.milliseconds(seen):.2f}", f"{100 * seen / found.samples.taken:.1f} %")
-        shown.append(table)
-    return shown
-
-
-def _named(counted: Counter[Place], top: int) -> Counter[str]:
-    return Counter({str(place): seen for place, seen in counted.most_common(top)})

@@ -10,44 +10,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from subprocess import Popen
 
 from benchmarks.contestants import CONTESTANTS
-from benchmarks.database import Database, database
-from benchmarks.exchanges import TOKEN
+from benchmarks.database import Database
 from benchmarks.processes import BenchmarkError, ask, cpu_seconds, said, speaking
-from gateway.testing.engine import Engine
-
-_SERVE = f"""
-import sys
-from pathlib import Path
-from adapters.sandbox.server import serve
-serve(Path(sys.argv[1]), credentials={TOKEN!r})
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Sandbox:
-    """The sandbox's process and its database."""
-
-    url: str
-    process: Popen[str]
-    database: Path
-
-    def bookings(self) -> int:
-        """How many bookings took effect, by the sandbox's own count."""
-        with Engine.open(self.database) as engine:
-            return engine.effects()
-
-
-@contextmanager
-def sandbox(directory: Path) -> Iterator[Sandbox]:
-    """The embedded sandbox in a process of its own, until the context closes."""
-    database = directory / "sandbox.db"
-    with speaking([sys.executable, "-c", _SERVE, str(database)]) as process:
-        yield Sandbox(said(process)["url"], process, database)
+from benchmarks.site import Sandbox, Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,21 +60,16 @@ class Racer:
 
 
 @contextmanager
-def racer(
-    name: str, directory: Path, system: Sandbox, server: Database | None = None, under: Sequence[str] = ()
-) -> Iterator[Racer]:
+def racer(name: str, ground: Site, under: Sequence[str] = ()) -> Iterator[Racer]:
     """A contestant in its own process, ready; `under` is a command to run it under."""
-    home = directory / name
+    home = ground.directory / name
     home.mkdir()
-    entry = CONTESTANTS[name]
-    if entry.database and server is None:
-        raise BenchmarkError(f"{name} needs a PostgreSQL server, and its programs are not installed")
-    used = server if entry.database else None
-    url = used.create(name) if used else ""
-    command = [*under, sys.executable, "-m", "benchmarks.runner", name, str(home), system.url, url]
+    server = ground.server if CONTESTANTS[name].database else None
+    url = server.create(name) if server else ""
+    command = [*under, sys.executable, "-m", "benchmarks.runner", name, str(home), ground.sandbox.url, url]
     with speaking(command) as process:
         said(process)
-        yield Racer(name, process, system, used)
+        yield Racer(name, process, ground.sandbox, server)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,25 +83,18 @@ class Plan:
 
     def bookings(self, round_number: int, concurrency: int) -> int:
         count = self.counts[concurrency]
-        return count if round_number else max(concurrency, count // 4)
+        return count if round_number else max(1, count // 4)
 
 
-@dataclass(slots=True)
-class Race:
-    """All counted shares, by contestant and concurrency, in the order of the rounds; `server` is the version of the
-    PostgreSQL that took part."""
-
-    shares: dict[tuple[str, int], list[Share]] = field(default_factory=dict)
-    server: str | None = None
+Race = dict[tuple[str, int], list[Share]]
+"""All counted shares, by contestant and concurrency, in the order of the rounds."""
 
 
-def race(plan: Plan, directory: Path, tell: Callable[[str], None]) -> Race:
-    """Run the plan in `directory`; `tell` is called with a line for whoever waits."""
-    result = Race()
+def race(plan: Plan, ground: Site, tell: Callable[[str], None]) -> Race:
+    """Run the plan; `tell` is called with a line for whoever waits."""
+    shares: Race = {}
     with ExitStack() as stack:
-        system, server = stack.enter_context(sandbox(directory)), stack.enter_context(server_for(plan.names))
-        result.server = server.version() if server else None
-        racers = [stack.enter_context(racer(name, directory, system, server)) for name in plan.names]
+        racers = [stack.enter_context(racer(name, ground)) for name in plan.names]
         for number in range(1 + plan.rounds):
             tell(f"round {number} of {plan.rounds}" if number else "warming up")
             turn = number % len(racers)
@@ -145,15 +102,5 @@ def race(plan: Plan, directory: Path, tell: Callable[[str], None]) -> Race:
                 for concurrency in CONTESTANTS[each.name].concurrencies:
                     share = each.share(plan.bookings(number, concurrency), concurrency)
                     if number:
-                        result.shares.setdefault((each.name, concurrency), []).append(share)
-    return result
-
-
-@contextmanager
-def server_for(names: Sequence[str]) -> Iterator[Database | None]:
-    """A PostgreSQL server, where one of these contestants needs it."""
-    if any(CONTESTANTS[name].database for name in names):
-        with database() as server:
-            yield server
-    else:
-        yield None
+                        shares.setdefault((each.name, concurrency), []).append(share)
+    return shares

@@ -10,16 +10,15 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from benchmarks.contestants import CONTESTANTS
-from benchmarks.database import Database
-from benchmarks.racing import Sandbox, racer, sandbox, server_for
+from benchmarks.racing import racer
 from benchmarks.runner import BEGIN_MARK, END_MARK
+from benchmarks.site import Site
 
 BOOKINGS: Final[Mapping[int, int]] = {1: 20, 64: 64}
 """Concurrency to bookings of one share."""
@@ -43,25 +42,21 @@ def available() -> bool:
     return shutil.which("strace") is not None
 
 
-def count(names: Sequence[str], directory: Path) -> dict[tuple[str, int], Syncs]:
+def count(names: Sequence[str], ground: Site) -> dict[tuple[str, int], Syncs]:
     """Syncs by contestant and concurrency, for those concurrencies of `BOOKINGS` that it is tried with."""
     found: dict[tuple[str, int], Syncs] = {}
-    with ExitStack() as stack:
-        system, server = stack.enter_context(sandbox(directory)), stack.enter_context(server_for(names))
-        for name in names:
-            tried = [each for each in BOOKINGS if each in CONTESTANTS[name].concurrencies]
-            for concurrency, syncs in zip(tried, _of(name, tried, directory, system, server), strict=True):
-                found[name, concurrency] = syncs
+    for name in names:
+        tried = [each for each in BOOKINGS if each in CONTESTANTS[name].concurrencies]
+        for concurrency, syncs in zip(tried, _of(name, tried, ground), strict=True):
+            found[name, concurrency] = syncs
     return found
 
 
-def _of(
-    name: str, concurrencies: Sequence[int], directory: Path, system: Sandbox, server: Database | None
-) -> Iterator[Syncs]:
+def _of(name: str, concurrencies: Sequence[int], ground: Site) -> Iterator[Syncs]:
     """One contestant's, a share for each concurrency after one that makes its connections and threads."""
-    log = directory / f"{name}.strace"
+    log = ground.directory / f"{name}.strace"
     under = ("strace", "-f", "-y", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-o", str(log))
-    with racer(name, directory, system, server, under) as contestant:
+    with racer(name, ground, under) as contestant:
         contestant.share(max(concurrencies), max(concurrencies))
         served = [contestant.wal_syncs()]
         for concurrency in concurrencies:
@@ -69,7 +64,7 @@ def _of(
             served.append(contestant.wal_syncs())
     marked = shares(log.read_text(encoding="utf-8", errors="replace").splitlines())[1:]
     for concurrency, files, (before, after) in zip(concurrencies, marked, pairwise(served), strict=True):
-        places = Counter(_place(file, directory / name) for file in files)
+        places = Counter(_place(file, ground.directory / name) for file in files)
         bookings = BOOKINGS[concurrency]
         yield Syncs(own={place: seen / bookings for place, seen in places.items()}, server=(after - before) / bookings)
 

@@ -13,24 +13,25 @@ from benchmarks import growth
 from benchmarks.filling import fill
 from benchmarks.growth import COLD, REPLAY, WARM, Growth, Line, Size, grow
 from benchmarks.page import growth_markdown
+from benchmarks.site import Site
 
 
-async def test_both_journals_are_filled_and_measured_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_both_journals_are_filled_and_measured_in_turn(ground: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "SAMPLES", 4)
-    found = await grow(Size(attempts=1300, small=40, warm=2, cold=1), tmp_path, lambda _: None, recent=100)
+    found = await grow(Size(attempts=1300, small=40, recent=100, warm=1, cold=1), ground, lambda _: None)
     assert (found.small.attempts, found.small.with_events) == (40, 36)
     assert (found.large.attempts, found.large.with_events) == (1300, 100)
     assert [line.what for line in found.lines] == [WARM, COLD, REPLAY]
     assert all(line.small["p50"] > 0 and line.large["p99"] >= line.large["p50"] > 0 for line in found.lines)
-    with closing(sqlite3.connect(tmp_path / "large" / "practice" / "gateway" / "journal.db")) as journal:
+    with closing(sqlite3.connect(ground.directory / "large" / "practice" / "gateway" / "journal.db")) as journal:
         assert column(journal, "PRAGMA integrity_check") == ["ok"]
         assert column(journal, "PRAGMA foreign_key_check") == []
-        made = 1300 + 2 + 2 + 1  # warming up, warm, cold
+        made = 1300 + 3  # warming up, warm, cold
         for table in ("attempts", "triggers", "holds"):
             assert column(journal, f"SELECT count(*) FROM {table}") == [made], table
         assert column(journal, "SELECT count(*) FROM records") == [2 * made]
-        assert column(journal, "SELECT count(DISTINCT attempt) FROM events") == [100 + 5]
-        assert column(journal, "SELECT count(*) FROM attempts WHERE volume IS NULL") == [100 + 5]
+        assert column(journal, "SELECT count(DISTINCT attempt) FROM events") == [100 + 3]
+        assert column(journal, "SELECT count(*) FROM attempts WHERE volume IS NULL") == [100 + 3]
         assert column(journal, "SELECT count(*) FROM attempts WHERE volume = 1") == [4]
         assert column(journal, "SELECT max(volume) FROM attempts") == column(journal, "SELECT max(number) FROM volumes")
         assert column(journal, "SELECT max(position) FROM attempts") == [made]

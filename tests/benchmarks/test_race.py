@@ -11,17 +11,18 @@ from benchmarks.contestants import CONTESTANTS
 from benchmarks.figures import Figures, figures, percentile, table
 from benchmarks.processes import BenchmarkError
 from benchmarks.profiling import NOBODY, Place, Samples, profile
-from benchmarks.racing import Plan, Share, race, racer, sandbox
+from benchmarks.racing import Plan, Share, race, racer
 from benchmarks.report import Report
 from benchmarks.runner import BEGIN_MARK, END_MARK
+from benchmarks.site import Site
 from benchmarks.syncs import Syncs
 
 INSTALLED = tuple(name for name, entry in CONTESTANTS.items() if entry.installed() and not entry.database)
 
 
-def test_every_contestant_that_is_installed_makes_the_bookings_that_it_is_asked_for(tmp_path: Path) -> None:
+def test_every_contestant_that_is_installed_makes_the_bookings_that_it_is_asked_for(ground: Site) -> None:
     told: list[str] = []
-    found = table(race(Plan(names=INSTALLED, counts={1: 2, 16: 2, 64: 2}, rounds=1), tmp_path, told.append))
+    found = table(race(Plan(names=INSTALLED, counts={1: 2, 16: 2, 64: 2}, rounds=1), ground, told.append))
     assert told == ["warming up", "round 1 of 1"]
     assert {name for name, _ in found} == set(INSTALLED)
     assert {"floor", "gateway-sqlite"} <= set(INSTALLED)
@@ -32,14 +33,14 @@ def test_every_contestant_that_is_installed_makes_the_bookings_that_it_is_asked_
 
 
 def test_bookings_that_the_sandbox_does_not_have_are_no_measurement(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ground: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = racing.ask
     monkeypatch.setattr(
         racing, "ask", lambda process, told: asked(process, {"prepare": 1} if "prepare" in told else told)
     )
     wrong = pytest.raises(BenchmarkError, match="was to make 2 bookings and the sandbox has 1 more")
-    with sandbox(tmp_path) as system, racer("floor", tmp_path, system) as floor, wrong:
+    with racer("floor", ground) as floor, wrong:
         floor.share(2, 1)
 
 
@@ -57,12 +58,13 @@ def test_p50_and_rate_are_medians_of_the_rounds_and_p99_is_of_all_bookings() -> 
     assert (found.cpu, found.sandbox_cpu, found.bookings) == (10, 20, 300)
 
 
-def test_the_profile_says_for_whom_the_time_went(capsys: pytest.CaptureFixture[str]) -> None:
-    found = profile(2)
+def test_the_profile_says_for_whom_the_time_went(ground: Site) -> None:
+    found = profile(2, ground)
     assert found.commits == 2
     assert sum(found.samples.layers.values()) == found.samples.taken > 0
     assert "boundary" in found.samples.layers
-    assert found.milliseconds(found.samples.taken) == pytest.approx(found.mean)
+    assert sum(spent for _, spent, _ in found.spent(found.samples.layers, 99)) == pytest.approx(found.mean)
+    assert "| boundary | " in page.profile_markdown(found)
 
 
 def test_a_sample_belongs_to_the_innermost_layer_and_to_the_library_at_work() -> None:
