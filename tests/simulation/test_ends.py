@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from adapters.sandbox.faults import Action, Fault
 from conformance.rehearsal import SLOT, target_of
+from gateway.clock import SystemClock
 from gateway.contracts.failures import Code
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Notice, Operation, Origin
@@ -28,6 +28,15 @@ from gateway.errors import SignatureRefused
 from gateway.gateway import Gateway
 from gateway.surfaces.local import OPERATOR, REVIEWER
 from gateway.surfaces.sign import sign
+
+
+class LateClock(SystemClock):
+    """The machine's clock, but the gateway may wake up later than everybody else."""
+
+    late = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.late
 
 
 def ended(outcome: Outcome) -> tuple[State, Code, Effect | None, ApprovalUse, Next]:
@@ -246,12 +255,13 @@ class TestGates:
 
     @pytest.mark.requirement("GATE-14")
     async def test_an_expired_proposal_blocks(self, world: Any) -> None:
-        async with world.gateway() as gateway:
-            soon = world.local.clock.now() + timedelta(milliseconds=100)
+        clock = LateClock()
+        async with world.gateway(clock=clock) as gateway:
+            soon = world.local.clock.now() + timedelta(seconds=60)
             proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol(), expires_at=soon)
             decision = await world.rehearsal.decide(gateway, proposal)
             trigger = world.rehearsal.trigger(proposal, decision)
-            await asyncio.sleep(0.15)
+            clock.late = timedelta(seconds=61)
             outcome = await gateway.commit(trigger)
         assert ended(outcome) == blocked(Code.PROPOSAL_EXPIRED, Next.NEW_PROPOSAL)
 
