@@ -64,7 +64,7 @@ docs: $(VENV)/dev.stamp ## make what is made from the code again: failures, audi
 	$(BIN)/python -m tests.peers.page
 
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
-	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py
+	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py tests/processes/test_archiving.py
 
 bench: $(RACE)/stamp ## measure one commit beside a floor and the closest peers (QUICK=1: in a minute; WRITE=1: and write it down)
 	$(RACE)/bin/python -m benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write)

@@ -20,10 +20,13 @@ from gateway.journal import Archive, StoredAttempt, StoredVolume
 
 @dataclass(slots=True)
 class Marks:
-    """How many attempts say that their events are in which volume, and how many of them no held checkpoint covers."""
+    """How many attempts say that their events are in which volume, and how many of them no held checkpoint covers.
+
+    `discarded` are volumes that somebody says are gone for good: that one is missing is then no flaw."""
 
     attempts: Counter[int] = field(default_factory=Counter)
     unvouched: Counter[int] = field(default_factory=Counter)
+    discarded: frozenset[int] = frozenset()
 
     def add(self, volume: int, *, vouched: bool) -> None:
         self.attempts[volume] += 1
@@ -76,7 +79,8 @@ def verify_volumes(
         if number in at_hand:
             continue
         findings.absent += count
-        findings.unless(paths is None, FlawCode.VOLUME_MISSING, place("volume", number))
+        excused = paths is None or number in marks.discarded
+        findings.unless(excused, FlawCode.VOLUME_MISSING, place("volume", number))
         findings.unless(not marks.unvouched[number], FlawCode.UNVOUCHED, place("volume", number))
 
 

@@ -11,7 +11,7 @@ Refuses: to raise for what it finds, or to repeat content; flaws are codes and p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from gateway.audit._attempts import Reserved, check_attempt
@@ -34,19 +34,23 @@ from gateway.signatures import Keyring, TrustedKeys
 
 
 def verify_file(
-    where: Path | str, checkpoints: Sequence[str], keys: Keyring | TrustedKeys, volumes: Sequence[Path] | None = None
+    where: Path | str,
+    checkpoints: Sequence[str],
+    keys: Keyring | TrustedKeys,
+    volumes: Sequence[Path] | None = None,
+    discarded: Collection[int] = (),
 ) -> Report:
     """Verify a journal: a file, or a URL of PostgreSQL. What cannot be read as a journal is a flaw like any other.
 
     `checkpoints` are the texts that the verifier kept (`checkpoint.write`), in any order; `volumes` all files of the
-    archive, or None where they are not at hand. Raises `ConfigurationError` where there is no file,
-    `JournalUnavailable` where no server answers.
+    archive but those whose numbers are `discarded`, or None where they are not at hand. Raises `ConfigurationError`
+    where there is no file, `JournalUnavailable` where no server answers.
     """
     if isinstance(where, Path) and not where.is_file():
         raise ConfigurationError(f"there is no journal at {where.name}")
     try:
         with open_archive(where) as archive:
-            return verify_archive(archive, checkpoints, keys, volumes)
+            return verify_archive(archive, checkpoints, keys, volumes, discarded)
     except (ConfigurationError, AuditTampered) as error:
         if isinstance(where, str) and isinstance(error, ConfigurationError):
             raise
@@ -56,7 +60,11 @@ def verify_file(
 
 
 def verify_archive(
-    archive: Archive, checkpoints: Sequence[str], keys: Keyring | TrustedKeys, volumes: Sequence[Path] | None = None
+    archive: Archive,
+    checkpoints: Sequence[str],
+    keys: Keyring | TrustedKeys,
+    volumes: Sequence[Path] | None = None,
+    discarded: Collection[int] = (),
 ) -> Report:
     """Compare everything; raises `AuditTampered` only where the archive breaks off while being read."""
     keyring = keys if isinstance(keys, Keyring) else Keyring(keys)
@@ -65,7 +73,7 @@ def verify_archive(
         findings.flaw(FlawCode.UNREADABLE, place("journal"))
     held = _read_checkpoints(archive, checkpoints, keyring, findings)
     said = _verify_records(archive, held, keyring, findings)
-    marks = Marks()
+    marks = Marks(discarded=frozenset(discarded))
     reserved = _verify_attempts(archive, held, said, marks, findings)
     verify_volumes(archive, volumes, held, said, marks, findings)
     _verify_reservations(archive, reserved, findings)

@@ -51,6 +51,9 @@ def verify(
     public_keys: PublicKeys = None,
     checkpoints: Checkpoints = None,
     archive: Volumes = None,
+    discarded: Annotated[
+        list[int] | None, typer.Option("--discarded", min=1, help="A volume that was deleted for good, by number.")
+    ] = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +66,7 @@ def verify(
 
         held = [read_checkpoint(path) for path in checkpoint_files(checkpoints or home.parent / "checkpoints")]
         keys, volumes = trusted_keys(public_keys or home / "keys.json"), volume_files(archive, home)
-        report = verify_file(journal_at(journal, home), held, keys, volumes)
+        report = verify_file(journal_at(journal, home), held, keys, volumes, discarded or ())
         counts = {
             "attempts": report.attempts,
             "events": report.events,

@@ -6,6 +6,7 @@ first write; the schema's unique keys say the same once more.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -254,15 +255,22 @@ def archive_events(connection: sqlite3.Connection, volume: StoredVolume, attempt
         "INSERT INTO volumes (number, digest, ended_before, attempts) VALUES (?, ?, ?, ?)",
         (volume.number, volume.digest, volume.ended_before, volume.attempts),
     )
-    for stored in attempts:
-        marked = connection.execute(
-            "UPDATE attempts SET volume = ? WHERE attempt = ? AND seq = ? AND head = ? AND volume IS NULL",
-            (volume.number, stored.attempt, stored.columns["seq"], stored.columns["head"]),
+    # One statement for all: with one for each, the savepoint around them makes every next one dearer.
+    leaving = [
+        (stored.attempt, stored.columns["seq"], stored.columns["head"], len(stored.events)) for stored in attempts
+    ]
+    marked = connection.execute(
+        "UPDATE attempts SET volume = ? FROM json_each(?) AS w WHERE attempt = json_extract(w.value, '$[0]') "
+        "AND seq = json_extract(w.value, '$[1]') AND head = json_extract(w.value, '$[2]') AND volume IS NULL",
+        (volume.number, json.dumps(leaving)),
+    ).rowcount
+    if marked == len(leaving):
+        gone = connection.execute(
+            "DELETE FROM events WHERE attempt IN (SELECT json_extract(value, '$[0]') FROM json_each(?))",
+            (json.dumps(leaving),),
         ).rowcount
-        if marked == 1:
-            gone = connection.execute("DELETE FROM events WHERE attempt = ?", (stored.attempt,)).rowcount
-        if marked != 1 or gone != len(stored.events):
-            raise Conflict("an attempt is not as it was when its volume was written; nothing was deleted")
+    if marked != len(leaving) or gone != sum(events for _, _, _, events in leaving):
+        raise Conflict("an attempt is not as it was when its volume was written; nothing was deleted")
 
 
 def suspend(connection: sqlite3.Connection, name: ConnectionId, suspended: bool) -> None:

@@ -442,6 +442,8 @@ def test_old_events_are_archived_and_read_back(practice: Any, tmp_path: Path) ->
     (tmp_path / "empty").mkdir()
     flaws = practice.ask("audit", "verify", "--archive", str(tmp_path / "empty"), code=5)["flaws"]
     assert flaws == [{"code": "VOLUME_MISSING", "where": "volume 1"}]
+    said = practice.ask("audit", "verify", "--archive", str(tmp_path / "empty"), "--discarded", "1")
+    assert (said["intact"], said["not_at_hand"]) == (True, 1)
 
 
 def test_archiving_refuses_what_makes_no_sense(practice: Any) -> None:

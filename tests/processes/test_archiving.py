@@ -129,9 +129,26 @@ def instants(log: Path) -> list[tuple[str, int]]:
         seen[thread, name] += 1
         if opened:
             found.add((name, seen[thread, name]))
-        opened = opened or (name == "write" and rest.startswith('1, "open'))
+        opened = opened or (name == "write" and re.match(r'1<[^>]*>, "open', rest) is not None)
     assert opened
     return sorted(found)
+
+
+def assert_durable_before_deletion(log: Path) -> None:
+    """kill -9 cannot show a missing sync; the order of the calls can. Of each volume: its bytes, its name, its
+    directory, and only then the journal's commit."""
+    kinds = {
+        r"fsync\(\d+<.*/archive/\..*\.new>": "bytes",
+        r"rename\(.*/archive/\..*\.new\", ": "name",
+        r"fsync\(\d+<.*/archive>\)": "directory",
+        r"f(data)?sync\(\d+<.*journal\.db": "journal",
+    }
+    order = [kind for line in log.read_text().splitlines() for seen, kind in kinds.items() if re.search(seen, line)]
+    first = order.index("bytes")
+    assert order[first : first + 4] == ["bytes", "name", "directory", "journal"]
+    assert [kind for kind in order if kind != "journal"] == ["bytes", "name", "directory"] * 2
+    second = order.index("bytes", first + 1)
+    assert order[second : second + 4] == ["bytes", "name", "directory", "journal"]
 
 
 def chosen(found: list[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -150,8 +167,9 @@ async def test_killed_at_every_durable_call_nothing_is_lost_and_the_next_run_fin
 ) -> None:
     whole = store.copy(tmp_path / "whole")
     log = tmp_path / "calls"
-    traced = store.archiving(whole, "strace", "-f", "-o", str(log), "-e", f"trace={','.join({*CALLS, 'write'})}")
+    traced = store.archiving(whole, "strace", "-f", "-y", "-o", str(log), "-e", f"trace={EVERY_CALL}")
     assert f"done {ATTEMPTS}" in traced.stdout, traced.stderr
+    assert_durable_before_deletion(log)
     events = store.verify(whole, recorded_only=False).events
     halfway: set[int] = set()
     killed = 0

@@ -242,6 +242,12 @@ def test_a_missing_volume_is_named_where_others_are_given(site: Site) -> None:
     report = site.verify(site.before)
     assert [(flaw.code, flaw.where) for flaw in report.flaws] == [(FlawCode.VOLUME_MISSING, "volume 2")]
     assert report.absent == 1
+    files = site.volumes
+    for discarded, flawed in (([2], False), ([1], True), ([], True)):
+        report = verify_file(site.world.path, [site.before], site.world.keyring, files, discarded)
+        assert (bool(report.flaws), report.absent) == (flawed, 1)
+    unheld = verify_file(site.world.path, [], site.world.keyring, files, [2])
+    assert codes(unheld) == {FlawCode.UNVOUCHED}  # discarding excuses the file, not the proof
     site.volumes[0].unlink()  # the directory is there, and empty
     assert codes(site.verify(site.before)) == {FlawCode.VOLUME_MISSING}
 

@@ -1,0 +1,134 @@
+"""Archiving a journal on PostgreSQL: the same move, the same volumes, the same verification."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from gateway.audit import FlawCode, checkpoint, verify_file
+from gateway.audit.retention import Retention
+from gateway.audit.volumes import volumes_at
+from gateway.contracts.references import AttemptId
+from gateway.journal._postgres import PostgresJournal
+from gateway.journal.opening import open_archive
+from gateway.signatures import Keyring, TrustedKeys
+from gateway.surfaces.sign import sign
+
+NOW = datetime(2030, 1, 7, 9, 0, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
+HERE = Path(__file__).parent
+
+
+@pytest.mark.requirement("IDEM-02", "AUDIT-29")
+async def test_archived_and_verified_with_and_without_volumes(
+    other_world: Any, postgres_url: str, tmp_path: Path
+) -> None:
+    world, journal = other_world, await PostgresJournal.open(postgres_url, key=bytes(32))
+    booked, _ = await world.attempt(journal, await world.propose(journal), world.ends.APPLIED)
+    await world.attempt(journal, await world.propose(journal), world.ends.REFUSED, world.codes.SLOT_TAKEN)
+    await world.attempt(journal, await world.propose(journal), world.ends.UNKNOWN, world.codes.CONNECTION_LOST)
+    resolved = await world.propose(journal)
+    attempt, closing = await world.attempt(journal, resolved, world.ends.UNKNOWN, world.codes.CONNECTION_LOST)
+    await world.look_and_resolve(journal, resolved, attempt, closing)
+    before = await journal.attempt(booked)
+    with journal.archive() as archive:
+        statement, heads = checkpoint.draw(archive, world.practice, NOW)
+    kept = checkpoint.write(sign(statement, world.key), heads)
+    whole = verify_file(postgres_url, [kept], world.keyring)
+    run = Retention(journal=journal, vouching=world.sealed(kept), before=LATER, size=2)
+    run.check(LATER)
+    tally = [tally async for tally in run.run(tmp_path / "archive")][-1]
+    after = await journal.attempt(booked)
+    await journal.compact()
+    await journal.aclose()
+    assert (tally.attempts, tally.volumes) == (3, 2)
+    assert before is not None and after is not None
+    assert after == replace(before, links=(), volume=1, ended_before=LATER)
+    found = volumes_at([tmp_path / "archive"])
+    report = verify_file(postgres_url, [kept], world.keyring, found)
+    assert (report.flaws, report.archived, report.absent, report.events) == ((), 3, 0, whole.events)
+    report = verify_file(postgres_url, [kept], world.keyring)
+    assert (report.flaws, report.absent) == ((), 3)
+    found[1].unlink()
+    report = verify_file(postgres_url, [kept], world.keyring, found[:1])
+    assert {flaw.code for flaw in report.flaws} == {FlawCode.VOLUME_MISSING}
+
+
+FORGERIES = {
+    "a finished attempt's events deleted": "DELETE FROM events WHERE attempt = %(refused)s",
+    "an archived attempt brought back": "UPDATE attempts SET volume = NULL WHERE attempt = %(booked)s",
+    "an archived attempt moved": "UPDATE attempts SET volume = 2 WHERE attempt = %(booked)s",
+    "an archived attempt's end rewritten": "UPDATE attempts SET effect = 'NOT_SENT' WHERE attempt = %(booked)s",
+    "an archived attempt's end rewritten beside its volume": "UPDATE attempts SET effect = 'NOT_SENT', volume = volume "
+    "WHERE attempt = %(booked)s",
+    "an attempt archived in an earlier volume": "UPDATE attempts SET volume = 1 WHERE attempt = %(refused)s",
+    "an attempt archived in no volume": "UPDATE attempts SET volume = 9 WHERE attempt = %(refused)s",
+    "an unknown attempt archived": "UPDATE attempts SET volume = 2 WHERE attempt = %(unknown)s",
+    "a volume out of order": "INSERT INTO volumes VALUES (4, 'x', 'x', 1)",
+    "a volume of nothing": "INSERT INTO volumes VALUES (3, 'x', 'x', 0)",
+    "a volume rewritten": "UPDATE volumes SET digest = 'x'",
+    "a volume forgotten": "DELETE FROM volumes WHERE number = 2",
+    "all volumes forgotten": "TRUNCATE volumes CASCADE",
+}
+
+
+async def test_the_schema_itself_refuses(other_world: Any, postgres_url: str, tmp_path: Path) -> None:
+    world, journal = other_world, await PostgresJournal.open(postgres_url, key=bytes(32))
+    booked, _ = await world.attempt(journal, await world.propose(journal), world.ends.APPLIED)
+    second, _ = await world.attempt(journal, await world.propose(journal), world.ends.APPLIED)
+    refused, _ = await world.attempt(journal, await world.propose(journal), world.ends.REFUSED, world.codes.SLOT_TAKEN)
+    unknown, _ = await world.attempt(
+        journal, await world.propose(journal), world.ends.UNKNOWN, world.codes.CONNECTION_LOST
+    )
+    with journal.archive() as archive:
+        stored = {each.attempt: each for each in archive.attempts()}
+        statement, heads = checkpoint.draw(archive, world.practice, NOW)
+    del heads.attempts[refused]  # covered are two of the three that are finished
+    del heads.attempts[unknown]
+    vouching = checkpoint.SealedCheckpoint(statement, heads, "0" * 64)
+    run = Retention(journal=journal, vouching=vouching, before=LATER, size=1)
+    assert [tally async for tally in run.run(tmp_path / "archive")][-1].volumes == 2
+    await journal.aclose()
+    assert {booked, second, refused, unknown} == set(stored)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        names = {"booked": booked, "refused": refused, "unknown": unknown}
+        for forgery, attack in FORGERIES.items():
+            try:
+                connection.execute(attack, names)
+            except psycopg.errors.IntegrityError:
+                continue
+            pytest.fail(forgery)
+
+
+async def test_a_journal_of_an_earlier_schema_is_brought_up_to_date(
+    postgres_url: str, tmp_path: Path, world_at: Any
+) -> None:
+    folder = files("gateway.journal") / "schema" / "postgres"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for number, name in enumerate(("0001_journal.sql", "0002_writing.sql"), start=1):
+            connection.execute((folder / name).read_text())  # type: ignore[arg-type]
+            connection.execute("INSERT INTO version VALUES (%s)", (number,))
+        for line in (HERE / "schema_1.sql").read_text().splitlines():
+            if line.startswith("INSERT") and '"probe"' not in line:
+                connection.execute(line)  # type: ignore[arg-type]
+    keys = TrustedKeys.parse((HERE / "schema_1.keys.json").read_bytes())
+    kept = (HERE / "schema_1.checkpoint").read_text()
+    journal = await PostgresJournal.open(postgres_url, key=bytes(32))
+    with journal.archive() as archive:
+        assert [each.volume for each in archive.attempts()] == [None] * 5
+    vouching = world_at(tmp_path / "none", keys).sealed(kept)
+    run = Retention(journal=journal, vouching=vouching, before=LATER)
+    assert [tally async for tally in run.run(tmp_path / "archive")][-1].attempts == 2
+    with open_archive(postgres_url) as archive:
+        name = next(each.attempt for each in archive.attempts() if each.volume is not None)
+    file = await journal.attempt(AttemptId(name))
+    await journal.aclose()
+    assert file is not None and file.volume == 1
+    report = verify_file(postgres_url, [kept], Keyring(keys), volumes_at([tmp_path / "archive"]))
+    assert (report.flaws, report.archived, report.events) == ((), 2, 54)
