@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mutation import tree
-from mutation.mutants import Mutant, read
+from mutation.mutants import Fate, Mutant, read
 from mutation.report import Results, cells, judge, page, total
 from mutation.survivors import justifications
 from mutation.units import ROOT, Unit, chosen, units
@@ -52,20 +52,21 @@ def _try(unit: Unit, *, again: bool, children: int) -> None:
     print(f"{unit.name}: {len(unit.modules)} modules", file=sys.stderr, flush=True)  # noqa: T201 (a command's progress)
     if again:
         tree.renew_tests(place)
-        _try_alive(unit, unit.tests, children)
+        _try_left(unit, unit.tests, children)
     else:
         tree.make(unit, place)
-        tree.run(unit, place, unit.tests, children=children)
+        tree.try_all(unit, place, unit.tests, children=children)
         (place / "tried").write_text(unit.digest(), encoding="utf-8")
+        late = [one.key for module in unit.modules for one in _mutants(unit, module) if one.fate is Fate.TIMEOUT]
+        tree.try_these(unit, place, unit.tests, late, children=children)  # a busy machine is no proof: once more
     if unit.wider:
-        _try_alive(unit, unit.wider, children)
+        _try_left(unit, unit.wider, children)
 
 
-def _try_alive(unit: Unit, tests: Sequence[str], children: int) -> None:
+def _try_left(unit: Unit, tests: Sequence[str], children: int) -> None:
     """Those that are alive without a reason, on these tests."""
     left = [mutant.key for one in _judged(unit) for mutant in one.left]
-    if left:
-        tree.run(unit, PLACE / unit.name, tests, left, children=children)
+    tree.try_these(unit, PLACE / unit.name, tests, left, children=children)
 
 
 def _judged(unit: Unit) -> list[Results]:

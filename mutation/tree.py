@@ -68,8 +68,18 @@ def undecorated(source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def run(unit: Unit, place: Path, tests: Sequence[str], mutants: Sequence[str] = (), *, children: int) -> None:
-    """mutmut in that copy, with these tests, on all mutants or on these; raises `SystemExit` where it fails."""
+def try_all(unit: Unit, place: Path, tests: Sequence[str], *, children: int) -> None:
+    """Every mutant on these tests; raises `SystemExit` where mutmut fails."""
+    _run(unit, place, tests, [], children)
+
+
+def try_these(unit: Unit, place: Path, tests: Sequence[str], mutants: Sequence[str], *, children: int) -> None:
+    """These mutants, which were tried before, on these tests; raises `SystemExit` where mutmut fails."""
+    if mutants:
+        _run(unit, place, tests, mutants, children)
+
+
+def _run(unit: Unit, place: Path, tests: Sequence[str], mutants: Sequence[str], children: int) -> None:
     settings = _SETTINGS.format(
         modules=json.dumps(unit.modules), tests=json.dumps(list(tests)), unmutated=json.dumps(_UNMUTATED)
     )
