@@ -41,7 +41,7 @@ class FileSink:
     def _probe(self) -> None:
         with self._opened():
             pass
-        with tempfile.TemporaryFile(dir=self._path.parent, buffering=0) as probe:
+        with tempfile.TemporaryFile(dir=self._path.parent) as probe:
             _write_all(probe.fileno(), bytes(PROBE_BYTES))
 
     def _append(self, lines: bytes) -> None:
@@ -59,7 +59,7 @@ class FileSink:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         known = self._path.exists()
-        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             if not known:
                 _sync_directory(self._path.parent)
@@ -76,7 +76,7 @@ def _write_all(descriptor: int, content: bytes) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

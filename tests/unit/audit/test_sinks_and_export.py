@@ -9,6 +9,7 @@ import os
 import resource
 import sqlite3
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,54 @@ async def test_what_the_disk_refuses_is_refused_and_leaves_no_half(
     await sink.ready()
     with pytest.raises(FileNotFoundError):
         await FileSink(tmp_path / "nowhere" / "kept.jsonl").ready()
+
+
+async def test_the_probe_asks_the_disk_on_which_the_file_lies(
+    sink: FileSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "another disk"))
+    await sink.ready()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.jsonl"]
+
+
+async def test_a_write_that_the_kernel_cuts_short_is_continued(
+    sink: FileSink, events: list[tuple[str, Event]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, content: real(descriptor, content[:1000]))
+    await sink.accept(events)
+    assert [line["hash"] for line in kept(tmp_path)] == [hash_ for hash_, _ in events]
+
+
+async def test_nothing_to_accept_writes_nothing(sink: FileSink, tmp_path: Path) -> None:
+    await sink.accept([])
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_without_an_option_the_file_has_its_usual_name(tmp_path: Path, events: list[tuple[str, Event]]) -> None:
+    await gateway_audit_sinks(options={}, home=tmp_path)["file"].accept(events)
+    assert len((tmp_path / "audit.jsonl").read_text().splitlines()) == len(events)
+
+
+def test_an_exported_line_is_compact_and_names_what_it_holds(world: Any) -> None:
+    stream = io.StringIO()
+    with open_archive(world.path) as archive:
+        export_lines(archive, stream)
+        record = next(archive.records())
+    line = next(line for line in stream.getvalue().splitlines() if '"record"' in line)
+    assert json.loads(line) == {
+        "hash": record.hash,
+        "record": {
+            "practice": record.practice,
+            "proposal": record.proposal,
+            "seq": record.seq,
+            "kind": record.kind,
+            "reference": record.reference,
+            "body": record.body,
+        },
+    }
+    assert '": ' not in line.replace(json.dumps(record.body), "")
+    assert '", "' not in line.replace(json.dumps(record.body), "")
 
 
 @pytest.mark.requirement("AUDIT-29")

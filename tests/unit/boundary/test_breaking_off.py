@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -44,18 +45,27 @@ async def test_a_read_that_fails_after_the_write_was_answered_says_why_the_adapt
     assert (result.effect, result.code, peer.mutations) == (Effect.UNKNOWN, Code.CONNECTION_LOST, 1)
 
 
-async def test_a_read_that_failed_before_is_not_why_the_write_is_late(practice: Any, peer: Any) -> None:
+async def test_a_read_that_failed_before_is_not_why_the_write_has_no_reply(
+    practice: Any, peer: Any, answer: Callable[..., bytes]
+) -> None:
+    arrived = asyncio.Event()
+
+    async def hold(call: Any) -> None:
+        arrived.set()
+        await never(call)
+
     async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         with contextlib.suppress(httpx.HTTPError):
             await write.get("event")
-        await write.put("event")
+        writing = asyncio.create_task(write.put("event"))
+        writing.add_done_callback(lambda done: done.exception())
+        await arrived.wait()
         return Receipt.applied()
 
-    peer.on |= {"GET /event": reset, "PUT": never}
+    peer.on |= {"GET /event": answer(200, Age="9"), "PUT": hold}
     practice.guest.act = act
-    brief(practice, commit_seconds=0.2)
     result = await practice.commit()
-    assert (result.effect, result.code, peer.mutations) == (Effect.UNKNOWN, Code.EXTERNAL_TIMEOUT, 1)
+    assert (result.effect, result.code, peer.mutations) == (Effect.UNKNOWN, Code.CONNECTION_LOST, 1)
 
 
 async def test_an_adapters_own_error_is_its_fault_whatever_the_wire_did_before(practice: Any, peer: Any) -> None:
@@ -110,7 +120,7 @@ async def test_a_client_hears_whether_time_ran_out_before_or_after_its_request_l
     if not answering:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unanswered)
     practice.guest.ready = ready
-    brief(practice, request_seconds=0.1)
+    brief(practice, request_seconds=1.0 if answering else 0.1)
     assert await (await practice.engage()).readiness() is Code.EXTERNAL_TIMEOUT
     assert heard == [httpx.ReadTimeout if answering else httpx.ConnectTimeout]
     assert len(peer.calls) == int(answering)
@@ -138,7 +148,6 @@ async def test_a_readiness_that_is_late_is_a_timeout_however_ready_it_would_have
     practice: Any, hurried: Bounds
 ) -> None:
     async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
-        await read.get("ready")
         await asyncio.sleep(60)
         return Readiness.proven()
 
