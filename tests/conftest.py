@@ -4,7 +4,7 @@ conformance, really signed, for homes outside environment `sandbox`."""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.contracts.connection import Connection
     from gateway.surfaces.local import LocalPractice
     from gateway.testing.postgres import PostgresServer
+    from gateway.testing.postgres_wire import PostgresWire
 
 settings.register_profile("gateway", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gateway")
@@ -127,6 +128,15 @@ def postgres() -> Iterator[PostgresServer]:
 
     with launched() as server:
         yield server
+
+
+@pytest.fixture
+async def postgres_wire(postgres: PostgresServer) -> AsyncIterator[PostgresWire]:
+    """A wire to that server which the test can cut."""
+    from gateway.testing.postgres_wire import PostgresWire
+
+    async with PostgresWire.to(postgres.port) as wire:
+        yield wire
 
 
 @pytest.fixture

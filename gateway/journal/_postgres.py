@@ -225,7 +225,7 @@ class PostgresJournal:
 
     async def orphans(self) -> Sequence[AttemptFile]:
         """Also forgets dead owners to whom no attempt in flight refers."""
-        found = reads.files(await self._line.ask(reads.ORPHANS, (self.owner,)))
+        found = reads.files(await self._line.ask(reads.ORPHANS))
         await self._line.ask("SELECT journal_sweep()")
         return found
 

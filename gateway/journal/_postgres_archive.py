@@ -9,9 +9,9 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import RowFactory, TupleRow, dict_row, tuple_row
 
-from gateway.errors import AuditTampered, ConfigurationError
+from gateway.errors import AuditTampered, ConfigurationError, JournalUnavailable
 from gateway.journal import StoredAttempt, StoredRecord, StoredVolume
-from gateway.journal._postgres_connection import check_privacy, parameters, unreachable
+from gateway.journal._postgres_connection import UNREACHABLE, check_privacy, parameters
 from gateway.journal._postgres_reads import STORED, stored
 from gateway.journal._postgres_schema import check_number
 
@@ -29,8 +29,8 @@ def open_archive(url: str) -> Iterator[PostgresArchive]:
     try:
         # A standby may be read, too: verification trusts nothing that it is told.
         connection = psycopg.connect(url, **(parameters(url) | {"target_session_attrs": "any"}))
-    except psycopg.Error as error:
-        raise unreachable(error) from None
+    except psycopg.Error:
+        raise JournalUnavailable(UNREACHABLE) from None
     try:
         check_privacy(connection.pgconn)
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

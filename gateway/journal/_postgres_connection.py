@@ -102,8 +102,8 @@ class Connection:
             raw = await psycopg.AsyncConnection.connect(
                 url, autocommit=True, row_factory=dict_row, prepare_threshold=None, **parameters(url)
             )
-        except psycopg.Error as error:
-            raise unreachable(error) from None
+        except psycopg.Error:
+            raise JournalUnavailable(UNREACHABLE) from None
         connection = cls(raw, answer_seconds)
         try:
             check_privacy(raw.pgconn)
@@ -214,20 +214,15 @@ def vacuum(url: str) -> None:
             check_privacy(connection.pgconn)
             connection.execute("SET statement_timeout = 0")
             connection.execute("VACUUM (ANALYZE) events")
-    except psycopg.Error as error:
-        raise unreachable(error) from None
+    except psycopg.Error:
+        raise JournalUnavailable(UNREACHABLE) from None
 
 
-def unreachable(error: psycopg.Error) -> JournalUnavailable | ConfigurationError:
-    """Why there is no session: what only a person can mend, or a server that is not there now."""
-    if error.sqlstate is not None and error.sqlstate[:2] in ("28", "3D"):
-        return ConfigurationError(
-            f"the journal's server refuses this user or database ({error.sqlstate}); check the URL, the password file "
-            "(PGPASSFILE) or certificate, and pg_hba.conf"
-        )
-    return JournalUnavailable(
-        "the journal's server cannot be reached" + (f" ({error.sqlstate})" if error.sqlstate else "")
-    )
+UNREACHABLE: Final = (
+    "the journal's server cannot be reached, or refuses this user or database; check the journal's URL, its password "
+    "file or certificate, and the server's log"
+)
+"""libpq does not say which of these it was, but in the server's own words and with names in them."""
 
 
 def check_privacy(pgconn: pq.abc.PGconn) -> None:

@@ -48,10 +48,11 @@ UNRESOLVED: Final = _FILES + (
     "ORDER BY a.position DESC LIMIT %(limit)s"
 )
 # A lock that can be shared is held by nobody: its owner's session is over. Shared, so that two who ask at once do not
-# take one another for the owner. Only in-flight owners are asked after, and never the one who asks.
+# take one another for the owner. Asked on the line, so that a process finds its own lock held by its own session, or
+# else is told of what it left behind with one that is over.
 ORPHANS: Final = f"""
     WITH flying AS MATERIALIZED (
-        SELECT DISTINCT a.owner FROM attempts a WHERE a.deadline IS NOT NULL AND a.outcome IS NULL AND a.owner <> %s),
+        SELECT DISTINCT a.owner FROM attempts a WHERE a.deadline IS NOT NULL AND a.outcome IS NULL),
     dead AS MATERIALIZED (
         SELECT f.owner FROM flying f LEFT JOIN owners o ON o.owner = f.owner
         WHERE coalesce(pg_try_advisory_xact_lock_shared(o.lock), true))

@@ -66,9 +66,10 @@ class Server:
 class Session:
     """The writer's connection, and the owner whose lock it holds."""
 
-    def __init__(self, connection: Connection, owner: OwnerId) -> None:
+    def __init__(self, connection: Connection, owner: OwnerId, lock: int) -> None:
         self.connection = connection
         self.owner = owner
+        self._lock = lock
 
     @classmethod
     async def open(cls, server: Server) -> Session:
@@ -92,12 +93,20 @@ class Session:
                 await connection.close()
         if not taken:
             raise JournalUnavailable("the journal's server gave this process no owner's lock")
-        return cls(connection, owner)
+        return cls(connection, owner, lock)
 
     async def write(self, jobs: Sequence[str]) -> list[dict[str, Any]]:
         """All jobs in one statement, one round trip and one barrier; an answer for each. Raises `Refused`, `Lost`."""
         [row] = await self.connection.call("SELECT journal_write(%b, %b) AS answers", (self.owner, list(jobs)))
         answers: list[dict[str, Any]] = row["answers"]
+        return answers
+
+    async def settle(self, lost: Session, jobs: Sequence[str]) -> list[dict[str, Any] | None]:
+        """What became of jobs that the lost session was sent: their answers, None for what is not recorded and never
+        will be. Waits until its backend is over; nothing is sent again. Raises `Refused`, `Lost`."""
+        values = (self.owner, lost._lock, list(jobs))
+        [row] = await self.connection.call("SELECT journal_settle(%b, %b, %b) AS answers", values)
+        answers: list[dict[str, Any] | None] = row["answers"]
         return answers
 
     async def close(self) -> None:

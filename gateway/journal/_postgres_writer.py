@@ -1,8 +1,9 @@
 """Who carries entries to the database: whatever waits goes into one statement, under one barrier.
 
 Owns: group commit within the process, and what a failure means. Where the server refused, or no session could be had,
-nothing is recorded: `JournalUnavailable`. Where the session was lost before the answer came, nobody here can tell:
-`JournalFailed`. Nothing is sent twice; the next entry opens a new session, under a new owner.
+nothing is recorded: `JournalUnavailable`. Where the session was lost before the answer came, a new one, under a new
+owner, is asked what is recorded; where there is none to be had, nobody can tell: `JournalFailed`. Nothing is sent
+twice.
 """
 
 from __future__ import annotations
@@ -97,7 +98,18 @@ class Writer:
                 await session.connection.close()
             return [JournalUnavailable(f"nothing was recorded ({refusal.sqlstate})") for _ in texts]
         except Lost:
+            return await self._settled(session, texts)
+
+    async def _settled(self, lost: Session, texts: Sequence[str]) -> list[Answer | GatewayError]:
+        """Ask a new session, at once, what became of them; who gets no answer is in doubt."""
+        try:
+            answers = await (await self.session()).settle(lost, texts)
+        except (JournalUnavailable, Refused, Lost):
             return [JournalFailed("the journal's server was lost in mid-write; restart and recover") for _ in texts]
+        return [
+            JournalUnavailable("the journal's server was lost; nothing was recorded") if answer is None else answer
+            for answer in answers
+        ]
 
 
 def read(answer: Answer) -> Answer | GatewayError:

@@ -117,6 +117,22 @@ class PostgresServer:
             raise RuntimeError(done.stderr)
         return done.stdout.strip()
 
+    @contextmanager
+    def setting(self, name: str, value: str) -> Iterator[None]:
+        """The whole server under another setting, for a while."""
+        before = self.psql(f"SHOW {name}")
+        self._set(f"ALTER SYSTEM SET {name} = {value}", name, value.strip('"'))
+        try:
+            yield
+        finally:
+            self._set(f"ALTER SYSTEM RESET {name}", name, before)
+
+    def _set(self, statement: str, name: str, wanted: str) -> None:
+        self.psql(statement)
+        self.psql("SELECT pg_reload_conf()")
+        while self.psql(f"SHOW {name}").strip('"') != wanted:
+            time.sleep(_POLL_SECONDS)
+
     @property
     def _data(self) -> Path:
         return self.directory / "data"

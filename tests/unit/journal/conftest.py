@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from gateway.contracts.chain import RecordKind
@@ -30,9 +38,11 @@ from gateway.contracts.signals import Signal
 from gateway.contracts.statements import Purpose
 from gateway.contracts.words import End, Environment, State
 from gateway.ending import conclude
-from gateway.journal import Append, Header, Intent, Journal
+from gateway.journal import Append, Archive, Header, Intent, Journal
 from gateway.journal._postgres import PostgresJournal
 from gateway.journal._sqlite import SqliteJournal
+from gateway.journal._sqlite_connection import Synchronous, connect
+from gateway.journal.opening import SCHEME, located, open_archive
 from gateway.lifecycle import Attempt, Identity
 
 KEY = bytes(range(32))
@@ -171,6 +181,128 @@ async def run(journal: Journal, case: Case, end: End, header: Header | None = No
     return first.attempt.identity.attempt, last.outcome
 
 
+CHILD = """
+import asyncio, importlib.util, json, os, sys
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("stories", sys.argv[1])
+stories = importlib.util.module_from_spec(spec)
+sys.modules["stories"] = stories
+spec.loader.exec_module(stories)
+from gateway.contracts.words import End
+from gateway.journal.opening import open_journal
+
+def say(**words):
+    print(json.dumps(words), flush=True)
+
+async def main():
+    journal = await open_journal(Path(sys.argv[2]), sys.argv[3], bytes(range(32)))
+"""
+
+
+class SchemaRefused(Exception):
+    """The database's own rules said no."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a journal is: a file in `home`, or a URL."""
+
+    home: Path
+    address: str
+
+    @property
+    def is_file(self) -> bool:
+        return not self.address.startswith(SCHEME)
+
+    async def open(self) -> Journal:
+        if self.is_file:
+            return SqliteJournal.open(self.home / self.address, key=KEY, busy_seconds=0.2)
+        return await PostgresJournal.open(self.address, key=KEY, lock_seconds=0.5)
+
+    def archive(self) -> AbstractContextManager[Archive]:
+        return open_archive(located(self.home, self.address))
+
+    def tamper(self, *statements: str, **names: str) -> None:
+        """What somebody with the database's own client may try; raises `SchemaRefused`. Values are `:name`."""
+        if self.is_file:
+            connection = connect(self.home / self.address, Synchronous.FULL, 1.0)
+            try:
+                for statement in statements:
+                    connection.execute(statement, names)
+            except sqlite3.IntegrityError as error:
+                raise SchemaRefused(str(error)) from None
+            finally:
+                connection.close()
+            return
+        with psycopg.connect(self.address, autocommit=True) as client:
+            try:
+                for statement in statements:
+                    client.execute(re.sub(r"(?<!:):(\w+)", r"%(\1)s", statement).encode(), names or None)
+            except psycopg.IntegrityError as error:
+                raise SchemaRefused(str(error)) from None
+
+    def lift_the_rules(self) -> None:
+        """As somebody would who means to forge: triggers and references gone."""
+        if self.is_file:
+            with closing(sqlite3.connect(self.home / self.address)) as file:
+                rules = file.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+            self.tamper(*(f"DROP TRIGGER {name}" for (name,) in rules))
+            return
+        tables = ("attempts", "events", "records", "triggers", "holds", "siblings")
+        self.tamper(*(f"ALTER TABLE {name} DISABLE TRIGGER ALL" for name in tables))
+
+    def owners(self) -> set[str]:
+        """Whose names are kept."""
+        if self.is_file:
+            return {file.stem for file in (self.home / "journal.db.owners").iterdir()}
+        with psycopg.connect(self.address) as client:
+            return {owner for (owner,) in client.execute("SELECT owner FROM owners").fetchall()}
+
+    def script(self, body: str) -> list[str]:
+        """A program with the stories, the journal open, and `body` as its main coroutine."""
+        script = CHILD + "".join(f"    {line}\n" for line in body.strip().splitlines()) + "asyncio.run(main())\n"
+        return [sys.executable, "-c", script, __file__, str(self.home), self.address]
+
+    @contextmanager
+    def child(self, body: str) -> Iterator[subprocess.Popen[str]]:
+        """Another process that runs this script."""
+        process = subprocess.Popen(self.script(body), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def heard(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What the child said next."""
+    assert process.stdout is not None
+    said: dict[str, Any] = json.loads(process.stdout.readline())
+    return said
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Every test that asks for this, or for a journal, runs over both databases."""
+    return Place(tmp_path, "journal.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+
+
+Opener = Callable[[], Awaitable[Journal]]
+
+
+@pytest.fixture
+def open_journal(place: Place) -> Opener:
+    """Opens the same journal each time it is called."""
+    return place.open
+
+
+@pytest.fixture
+async def journal(place: Place) -> AsyncIterator[Journal]:
+    opened = await place.open()
+    yield opened
+    await opened.aclose()
+
+
 @dataclass(frozen=True)
 class Stories:
     """The words above, for tests (which cannot import a conftest)."""
@@ -184,31 +316,10 @@ class Stories:
     ended = staticmethod(ended)
     concluded = staticmethod(concluded)
     run = staticmethod(run)
+    heard = staticmethod(heard)
+    refused = SchemaRefused
 
 
 @pytest.fixture
 def tell() -> Stories:
     return Stories()
-
-
-Opener = Callable[[], Awaitable[Journal]]
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def open_journal(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Opens the same journal each time it is called."""
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
-        return lambda: PostgresJournal.open(url, key=KEY)
-
-    async def open_file() -> Journal:
-        return SqliteJournal.open(tmp_path / "journal.db", key=KEY, busy_seconds=0.2)
-
-    return open_file
-
-
-@pytest.fixture
-async def journal(open_journal: Opener) -> AsyncIterator[Journal]:
-    opened = await open_journal()
-    yield opened
-    await opened.aclose()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import resource
-import signal
 import sqlite3
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,62 +17,19 @@ from typing import Any
 import pytest
 
 from gateway.contracts.references import ConnectionId
-from gateway.contracts.statements import Finding
 from gateway.contracts.words import End
 from gateway.errors import (
-    AuditTampered,
     ConfigurationError,
     Conflict,
     InvariantViolation,
     JournalFailed,
     JournalUnavailable,
 )
-from gateway.journal import Admission, Journal, StoredVolume, _sqlite_writer
+from gateway.journal import Admission, StoredVolume, _sqlite_writer
 from gateway.journal._sqlite import SqliteJournal
 from gateway.journal._sqlite_connection import Synchronous, connect
 
 KEY = bytes(range(32))
-
-CHILD = """
-import asyncio, importlib.util, json, os, sys
-from pathlib import Path
-spec = importlib.util.spec_from_file_location("stories", sys.argv[1])
-stories = importlib.util.module_from_spec(spec)
-sys.modules["stories"] = stories
-spec.loader.exec_module(stories)
-from gateway.contracts.words import End
-from gateway.journal._sqlite import SqliteJournal
-journal = SqliteJournal.open(Path(sys.argv[2]), key=bytes(range(32)))
-
-def say(**words):
-    print(json.dumps(words), flush=True)
-
-async def main():
-"""
-
-
-@contextmanager
-def child(journal: Path, body: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process with the stories, the journal open, and `body` as its main coroutine."""
-    script = CHILD + "".join(f"    {line}\n" for line in body.strip().splitlines()) + "asyncio.run(main())\n"
-    stories = Path(__file__).with_name("conftest.py")
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(stories), str(journal)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def heard(process: subprocess.Popen[str]) -> dict[str, Any]:
-    assert process.stdout is not None
-    said: dict[str, Any] = json.loads(process.stdout.readline())
-    return said
 
 
 @pytest.fixture
@@ -198,82 +152,6 @@ async def test_an_append_goes_through_although_its_caller_was_cancelled(path: Pa
         await again.append(entry)
 
 
-FORGERIES = {
-    "a second hold on the proposal": "INSERT INTO holds SELECT practice, proposal, :free FROM holds "
-    "WHERE attempt = :attempt",
-    "a second attempt under one key": "UPDATE attempts SET attempt_key = (SELECT attempt_key FROM attempts "
-    "WHERE attempt = :attempt) WHERE attempt = :other",
-    "a second use of a trigger": "INSERT INTO triggers SELECT trigger_id, digest, :other FROM triggers LIMIT 1",
-    "a second reservation of a sibling": "INSERT INTO siblings SELECT sibling, :other FROM siblings",
-    "a second event of one number": "INSERT INTO events SELECT * FROM events LIMIT 1",
-    "a second record of one number": "INSERT INTO records SELECT NULL, practice, proposal, seq, kind, reference, body, "
-    "hash, attempt, finding FROM records LIMIT 1",
-    "a second resolution": "INSERT INTO records SELECT NULL, practice, proposal, seq + 1, kind, 'x', body, hash, "
-    "attempt, finding FROM records WHERE kind = 'resolution'",
-    "a release while unknown": "DELETE FROM holds",
-    "siblings freed while unknown": "DELETE FROM siblings",
-    "a hold moved": "UPDATE holds SET attempt = :other",
-    "an event rewritten": "UPDATE events SET body = '{}'",
-    "an event deleted": "DELETE FROM events",
-    "a record rewritten": "UPDATE records SET body = '{}'",
-    "a record deleted": "DELETE FROM records",
-    "a trigger freed": "DELETE FROM triggers",
-    "an end rewritten": "UPDATE attempts SET effect = 'NOT_SENT' WHERE attempt = :attempt",
-    "an attempt renamed": "UPDATE attempts SET proposal = 'x' WHERE attempt = :other",
-    "an attempt deleted": "DELETE FROM attempts",
-    "an end without an outcome": "UPDATE attempts SET state = 'BLOCKED' WHERE attempt = :other",
-    "a state beyond the twelve": "UPDATE attempts SET state = 'DONE' WHERE attempt = :other",
-    "an archived event rewritten": "UPDATE events SET body = '{}' WHERE attempt = :free",
-    "an archived attempt's end rewritten": "UPDATE attempts SET effect = 'NOT_SENT', volume = volume "
-    "WHERE attempt = :archived",
-    "an archived attempt's outcome rewritten": "UPDATE attempts SET outcome = '{}' WHERE attempt = :archived",
-    "an archived attempt's key freed": "UPDATE attempts SET attempt_key = NULL WHERE attempt = :archived",
-    "an archived attempt's hold freed": "DELETE FROM holds WHERE attempt = :archived",
-    "an archived attempt's trigger freed": "DELETE FROM triggers WHERE attempt = :archived",
-    "an archived attempt deleted": "DELETE FROM attempts WHERE attempt = :archived",
-    "an archived attempt moved to another volume": "UPDATE attempts SET volume = 2 WHERE attempt = :archived",
-    "an archived attempt brought back": "UPDATE attempts SET volume = NULL WHERE attempt = :archived",
-    "an unknown attempt archived": "UPDATE attempts SET volume = 2 WHERE attempt = :attempt",
-    "an attempt in flight archived": "UPDATE attempts SET volume = 2 WHERE attempt = :other",
-    "an attempt archived in an earlier volume": "UPDATE attempts SET volume = 1 WHERE attempt = :free",
-    "an attempt archived in no volume": "UPDATE attempts SET volume = 3 WHERE attempt = :free",
-    "a finished attempt's events deleted": "DELETE FROM events WHERE attempt = :free",
-    "a volume out of order": "INSERT INTO volumes VALUES (4, 'x', 'x', 1)",
-    "a volume of nothing": "INSERT INTO volumes VALUES (3, 'x', 'x', 0)",
-    "a volume twice": "INSERT INTO volumes SELECT 3, digest, ended_before, attempts FROM volumes LIMIT 1",
-    "a volume rewritten": "UPDATE volumes SET digest = 'x'",
-    "a volume forgotten": "DELETE FROM volumes WHERE number = 2",
-    "an event of nothing": "INSERT INTO events VALUES ('att_x', 1, '{}', '')",
-}
-
-
-@pytest.mark.requirement("CARD-05", "CARD-10", "IDEM-05")
-@pytest.mark.parametrize("forgery", FORGERIES)
-async def test_the_schema_itself_refuses(path: Path, tell: Any, forgery: str) -> None:
-    journal = open_at(path)
-    case = await replace(tell.case(), siblings=("s",)).recorded(journal)
-    attempt, _ = await tell.run(journal, case, End.UNKNOWN)
-    resolved = await tell.case().recorded(journal)
-    done, _ = await tell.run(journal, resolved, End.UNKNOWN)
-    await journal.resolve(done, "stm_one", "signed", Finding.ABSENT)
-    other = tell.case()
-    entry = tell.intended(other.header(), case=other)
-    await journal.append(entry)
-    archived, _ = await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
-    for number in (1, 2):  # a second volume, so that there is one to be put in
-        found = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=10)
-        [leaving] = [each for each in found if each.attempt == archived]
-        await journal.archive_events(StoredVolume(number, f"{number}", "2031-01-01T00:00:00+00:00", 1), [leaving])
-        if number == 1:
-            archived, _ = await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
-    await journal.aclose()
-    connection = connect(path, Synchronous.FULL, 1.0)
-    names = {"attempt": attempt, "other": entry.attempt.identity.attempt, "free": done, "archived": archived}
-    with pytest.raises(sqlite3.IntegrityError):
-        connection.execute(FORGERIES[forgery], names)
-    connection.close()
-
-
 async def test_another_processs_transaction_is_waited_for_and_then_unavailable(path: Path, tell: Any) -> None:
     journal, case = open_at(path), tell.case()
     holder = sqlite3.connect(path, isolation_level=None)
@@ -288,77 +166,6 @@ async def test_another_processs_transaction_is_waited_for_and_then_unavailable(p
     await journal.ready()
     assert (await journal.append(tell.intended(case.header(), case=case))).admission is Admission.ADMITTED
     await journal.aclose()
-
-
-@pytest.mark.requirement("IDEM-01", "IDEM-04")
-async def test_two_processes_racing_for_the_same_proposals_share_them_without_overlap(path: Path, tell: Any) -> None:
-    journal = open_at(path)
-    cases = [tell.case() for _ in range(40)]
-    named = json.dumps([[case.practice, case.proposal_id] for case in cases])
-    body = f"""
-        cases = [stories.Case(practice=p, proposal_id=q, approval=stories.DecisionId.random()) for p, q in {named}]
-        entries = [stories.intended(case.header(), case=case) for case in cases]
-        say(ready=True)
-        sys.stdin.readline()
-        answers = await asyncio.gather(*(journal.append(entry) for entry in entries))
-        say(admitted=[answer.admission == "admitted" for answer in answers])
-        await journal.aclose()
-    """.replace("\n        ", "\n")
-    with child(path, body) as one, child(path, body) as two:
-        for process in (one, two):
-            heard(process)
-        for process in (one, two):
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        first, second = (heard(process)["admitted"] for process in (one, two))
-    assert all(mine is not theirs for mine, theirs in zip(first, second, strict=True))
-    assert len(await journal.attempts()) == 40
-    await journal.aclose()
-
-
-async def test_what_was_acknowledged_survives_kill_and_its_owner_is_known_dead(path: Path, tell: Any) -> None:
-    journal = open_at(path)
-    body = """
-case = stories.Case()
-entry = stories.intended(case.header(), case=case)
-await journal.append(entry)
-done = stories.Case()
-await stories.run(journal, done, End.UNKNOWN)
-say(attempt=entry.attempt.identity.attempt, owner=journal.owner)
-sys.stdin.readline()
-"""
-    with child(path, body) as process:
-        said = heard(process)
-        assert await journal.orphans() == []  # it lives
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        (orphan,) = await journal.orphans()
-    assert (orphan.attempt, orphan.owner, orphan.outcome) == (said["attempt"], said["owner"], None)
-    lock = path.with_name(path.name + ".owners") / f"{said['owner']}.lock"
-    assert lock.exists()  # still referred to
-    lock.unlink()  # a lost lock file does not hide the orphan
-    assert [file.attempt for file in await journal.orphans()] == [said["attempt"]]
-    await journal.aclose()
-
-
-async def test_ones_own_attempt_is_no_orphan_and_another_journal_in_the_process_is_another_owner(
-    path: Path, tell: Any
-) -> None:
-    one, two = open_at(path), open_at(path)
-    case = tell.case()
-    entry = tell.intended(case.header(), case=case)
-    await one.append(entry)
-    assert await one.orphans() == await two.orphans() == []
-    await one.aclose()
-    assert [file.attempt for file in await two.orphans()] == [entry.attempt.identity.attempt]
-    folder = path.with_name(path.name + ".owners")
-    assert {file.stem for file in folder.iterdir()} == {one.owner, two.owner}
-    assert (await two.append(tell.ended(entry, End.UNKNOWN))).admission is Admission.ADMITTED
-    assert await two.orphans() == []
-    assert {file.stem for file in folder.iterdir()} == {two.owner}
-    await two.aclose()
-    assert list(folder.iterdir()) == []
 
 
 @contextmanager
@@ -405,25 +212,10 @@ async def test_a_full_disk_is_seen_before_an_intent_is_tried(path: Path, tell: A
     await journal.aclose()
 
 
-async def test_a_row_overwritten_with_anything_is_reported_without_its_content(path: Path, tell: Any) -> None:
-    journal: Journal = open_at(path)
-    case = await tell.case().recorded(journal)
-    attempt, _ = await tell.run(journal, case, End.APPLIED)
-    with sqlite3.connect(path) as forged:
-        forged.execute("DROP TRIGGER events_are_written_once")
-        forged.execute("UPDATE events SET body = 'Jane Canary' WHERE seq = 1")
-    forged.close()
-    with pytest.raises(AuditTampered) as caught:
-        await journal.attempt(attempt)
-    assert "Canary" not in repr(caught.value)
-    assert caught.value.__cause__ is None
-    await journal.aclose()
-
-
 @pytest.mark.skipif(not Path("/usr/bin/strace").exists(), reason="strace counts the kernel's syncs")
-async def test_a_commit_costs_two_syncs_and_budget_and_readiness_none(path: Path) -> None:
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+async def test_a_commit_costs_two_syncs_and_budget_and_readiness_none(place: Any) -> None:
     """Counted by the kernel; `reserve` and `ready` are called once for each pair, as an attempt does."""
-    stories = Path(__file__).with_name("conftest.py")
     body = """
 async def one():
     case = stories.Case()
@@ -436,10 +228,9 @@ for _ in range(20): await one()
 os.fsync(journal._owners._descriptor)
 os._exit(0)
 """
-    script = CHILD + "".join(f"    {line}\n" for line in body.strip().splitlines()) + "asyncio.run(main())\n"
-    log = path.with_name("strace")
+    log = place.home / "strace"
     command = ["/usr/bin/strace", "-f", "-e", "trace=fsync,fdatasync", "-o", str(log)]
-    subprocess.run([*command, sys.executable, "-c", script, str(stories), str(path)], check=True)
+    subprocess.run([*command, *place.script(body)], check=True)
     calls = [line.split()[1] for line in log.read_text().splitlines() if "sync(" in line]
     marks = [number for number, call in enumerate(calls) if call.startswith("fsync(")]
     assert marks[-1] - marks[-2] - 1 == 40

@@ -301,6 +301,41 @@ BEGIN
     RETURN to_jsonb(answers);
 END $$;
 
+-- What became of entries whose session was lost before it answered: their answers, NULL for what is not recorded and
+-- never will be. The lost session's lock can be shared only once its backend is over and done. The write comes after
+-- the look's lock and is durable like any other, so whatever was found is durable before it is answered.
+CREATE FUNCTION journal_settle(p_owner text, p_lock bigint, p_jobs text[]) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    answers jsonb[] := '{}';
+    job jsonb;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(p_lock);
+    PERFORM journal_owned(p_owner);
+    UPDATE owners o SET proved = clock_timestamp() WHERE o.owner = p_owner;
+    FOR i IN 1 .. cardinality(p_jobs) LOOP
+        job := p_jobs[i];
+        answers := array_append(answers, CASE job->>'do'
+            WHEN 'append' THEN (
+                SELECT journal_answer('admitted') FROM events e
+                WHERE e.attempt = job->>'attempt' AND e.seq = (job->>'seq')::integer AND e.hash = job->>'head')
+            WHEN 'suspend' THEN (
+                SELECT '{}'::jsonb WHERE (job->>'suspended')::boolean = EXISTS (
+                    SELECT FROM suspensions s WHERE s.connection = job->>'connection'))
+            ELSE (
+                SELECT jsonb_build_object('seq', r.seq, 'hash', r.hash, 'previous', coalesce((
+                    SELECT b.hash FROM records b
+                    WHERE b.practice = r.practice AND b.proposal = r.proposal AND b.seq = r.seq - 1), repeat('0', 64)))
+                FROM records r
+                WHERE r.reference = job->>'reference' AND r.body = job->>'body'
+                    AND CASE WHEN job->>'do' = 'resolve'
+                        THEN r.kind = 'resolution' AND r.attempt = job->>'attempt'
+                        ELSE r.kind = job->>'kind' AND r.practice = job->>'practice' AND r.proposal = job->>'proposal'
+                    END)
+        END);
+    END LOOP;
+    RETURN to_jsonb(answers);
+END $$;
+
 -- What needs no barrier: SET LOCAL synchronous_commit = off lets this one commit return before its sync.
 
 CREATE FUNCTION journal_reserve(p_connection text, p_requests integer, p_per_minute integer, p_minute bigint)

@@ -1,0 +1,89 @@
+"""A journal read whole, over both databases: the same rows, one look, and a verifier that finds the same flaws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.audit import verify_file
+from gateway.audit.checkpoint import attempt_row_digest
+from gateway.contracts.chain import RecordKind
+from gateway.contracts.statements import Finding
+from gateway.contracts.words import End
+from gateway.journal.opening import located
+from gateway.signatures import TrustedKeys
+
+COLUMNS = {
+    "position", "attempt", "purpose", "trigger_id", "practice", "proposal", "proposal_digest", "connection",
+    "operation", "approval", "state", "seq", "head", "attempt_key", "siblings", "deadline", "owner", "effect", "code",
+    "outcome", "volume",
+}  # fmt: skip
+
+
+async def told(place: Any, tell: Any) -> list[str]:
+    """Three proposals and three attempts, each ended otherwise."""
+    journal = await place.open()
+    attempts = []
+    for end in (End.APPLIED, End.UNKNOWN, End.REFUSED):
+        case = await tell.case(siblings=(tell.sha(end),)).recorded(journal)
+        await case.say(journal, RecordKind.DECISION)
+        attempts.append((await tell.run(journal, case, end))[0])
+    await journal.resolve(attempts[1], "stm_one", "signed", Finding.ABSENT)
+    await journal.aclose()
+    return attempts
+
+
+async def test_what_was_written_is_read_in_order(place: Any, tell: Any) -> None:
+    attempts = await told(place, tell)
+    with place.archive() as archive:
+        stored = list(archive.attempts())
+        records = list(archive.records())
+        assert set(archive.meta) == {"journal", "key"}
+        assert archive.damage() == []
+        assert [row.attempt for row in stored] == attempts
+        assert [row.columns["position"] for row in stored] == [1, 2, 3]
+        assert all(set(row.columns) == COLUMNS and row.triggers and row.events for row in stored)
+        assert len({attempt_row_digest(row) for row in stored}) == 3
+        assert sorted(row.position for row in records) == list(range(1, 8))
+        assert records == sorted(records, key=lambda row: (row.practice, row.proposal, row.seq))
+        assert [row.finding for row in records if row.kind == "resolution"] == ["ABSENT"]
+        assert [hold[2] for hold in archive.holds()] == attempts[:1]
+        assert list(archive.siblings()) == []
+        assert [row[2] for row in archive.triggers()] != []
+
+
+async def test_one_look_does_not_see_what_comes_later(place: Any, tell: Any) -> None:
+    await told(place, tell)
+    journal = await place.open()
+    with place.archive() as archive:
+        assert len(list(archive.triggers())) == 3
+        await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
+        assert len(list(archive.attempts())) == 3
+    await journal.aclose()
+
+
+TAMPERINGS = {
+    "an attempt deleted whole": (
+        "DELETE FROM events WHERE attempt = :attempt",
+        "DELETE FROM triggers WHERE attempt = :attempt",
+        "DELETE FROM holds WHERE attempt = :attempt",
+        "DELETE FROM attempts WHERE attempt = :attempt",
+    ),
+    "an event edited": ("UPDATE events SET body = '{}' WHERE attempt = :attempt AND seq = 2",),
+    "an effect edited": ("UPDATE attempts SET effect = 'REFUSED' WHERE attempt = :attempt",),
+    "a record moved": ("UPDATE records SET position = 99 WHERE position = 3",),
+    "a hold dropped": ("DELETE FROM holds",),
+}
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+async def test_whoever_went_past_the_rules_is_found(place: Any, tell: Any, tampering: str) -> None:
+    attempts = await told(place, tell)
+    where = located(place.home, place.address)
+    nobody = TrustedKeys(keys=())
+    before = set(verify_file(where, [], nobody).flaws)
+    place.lift_the_rules()
+    place.tamper(*TAMPERINGS[tampering], attempt=attempts[0])
+    after = set(verify_file(where, [], nobody).flaws)
+    assert after - before

@@ -1,0 +1,82 @@
+"""Where a journal may be, and that no secret is part of its address."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from gateway.errors import ConfigurationError
+from gateway.journal.opening import JournalAddress, located, open_archive
+
+ADDRESS = TypeAdapter(JournalAddress)
+
+GOOD = [
+    "journal.db",
+    "postgresql://gateway@db.example/practice?sslmode=verify-full",
+    "postgresql://gateway@one.example:5432,two.example:5433/practice?sslmode=verify-full&passfile=/etc/gateway/pass",
+    "postgresql:///practice?service=journal",
+    "postgresql://gateway@[2001:db8::7]:5432/practice?sslmode=verify-full",
+]
+SECRET = [
+    "postgresql://gateway:hunter2@db.example/practice",
+    "postgresql://gateway:@db.example/practice",
+    "postgresql://db.example/practice?user=gateway&password=hunter2",
+    "postgresql://db.example/practice?user=gateway&passWord=hunter2",
+    "postgresql://db.example/practice?user=gateway&pass%77ord=hunter2",
+    "postgresql://db.example/practice?sslkey=k&sslpassword=hunter2",
+]
+NO_ADDRESS = [
+    "", ":memory:", "journal", "../journal.db", "/journal.db", "file:journal.db", "journal.db\n",
+    "postgres://db.example/practice", "mysql://db.example/practice", "postgresql://db.example/practice\n",
+    "postgresql://db.example/pra ctice", "postgresql://db.example/" + "x" * 500,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", GOOD)
+def test_a_file_in_the_home_or_a_url_of_postgresql(address: str) -> None:
+    assert ADDRESS.validate_python(address) == address
+    assert located(Path("home"), address) == (Path("home/journal.db") if address == "journal.db" else address)
+
+
+@pytest.mark.requirement("AUDIT-19")
+@pytest.mark.parametrize("address", NO_ADDRESS)
+def test_anything_else_is_no_place_for_a_journal(address: str) -> None:
+    with pytest.raises(ValidationError, match=r"neither NAME\.db nor postgresql://"):
+        ADDRESS.validate_python(address)
+
+
+@pytest.mark.parametrize("address", SECRET)
+def test_a_password_in_the_url_is_refused_with_what_to_do_instead(address: str) -> None:
+    with pytest.raises(ValidationError, match="PGPASSFILE") as caught:
+        ADDRESS.validate_python(address)
+    assert caught.value.errors()[0]["type"].startswith("holds a password")
+    with pytest.raises(ConfigurationError, match="PGPASSFILE") as refused, open_archive(address):
+        pass
+    assert "hunter2" not in str(refused.value)
+
+
+def test_without_the_extra_the_error_says_what_to_install() -> None:
+    """In a process of its own, in which there is no driver."""
+    script = """
+import sys
+sys.modules["psycopg"] = None
+from gateway.errors import ConfigurationError
+from gateway.journal.opening import open_archive
+try:
+    with open_archive("postgresql:///x"):
+        pass
+except ConfigurationError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "scheduling-gateway[postgres]" in done.stdout
+
+
+def test_the_driver_is_imported_only_where_a_url_is_configured() -> None:
+    script = "import sys, gateway.gateway, gateway.cli.auditing, gateway.audit.verify; print('psycopg' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,192 @@
+"""A server lost in mid-write: what is recorded is found out, or nobody claims to know; nothing is sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+
+from gateway.contracts.chain import RecordKind
+from gateway.contracts.words import End
+from gateway.errors import JournalFailed, JournalUnavailable
+from gateway.journal import Admission
+from gateway.journal._postgres import PostgresJournal
+from gateway.testing.postgres_wire import Cut
+
+KEY = bytes(range(32))
+RECORDED = (Cut.AFTER, Cut.UNFINISHED)
+
+
+async def opened(wire: Any, url: str, answer_seconds: float = 5.0) -> PostgresJournal:
+    schema = url.rpartition("&")[2]
+    url = f"postgresql://gateway@127.0.0.1:{wire.port}/postgres?sslmode=disable&gssencmode=disable&{schema}"
+    return await PostgresJournal.open(url, key=KEY, lock_seconds=0.5, answer_seconds=answer_seconds)
+
+
+@pytest.mark.requirement("FAIL-20")
+@pytest.mark.parametrize("cut", Cut)
+async def test_an_append_whose_answer_was_lost_is_looked_up_not_sent_again(
+    postgres_wire: Any, postgres_url: str, tell: Any, cut: Cut
+) -> None:
+    journal = await opened(postgres_wire, postgres_url)
+    case = await tell.case().recorded(journal)
+    entry = tell.intended(case.header(), case=case)
+    before = journal.owner
+    postgres_wire.statements.clear()
+    postgres_wire.arm(cut)
+    if cut in RECORDED:
+        assert (await journal.append(entry)).admission is Admission.ADMITTED
+    else:
+        with pytest.raises(JournalUnavailable):
+            await journal.append(entry)
+    assert not postgres_wire.armed
+    assert postgres_wire.sent(b"journal_write") == 1
+    assert journal.owner != before
+    file = await journal.attempt(entry.attempt.identity.attempt)
+    assert (file is not None) is (cut in RECORDED)
+    if file is not None:  # recorded under an owner that is no more: not to be dispatched
+        look = (case.practice, case.proposal_id, case.proposal().proposal_digest)
+        with pytest.raises(JournalUnavailable):
+            await journal.stopped(*look, dispatching=file.attempt)
+        assert (await journal.append(tell.ended(entry, End.NOT_DISPATCHED))).admission is Admission.ADMITTED
+    await journal.aclose()
+
+
+@pytest.mark.parametrize("cut", Cut)
+async def test_statements_and_suspensions_are_looked_up_as_well(
+    postgres_wire: Any, postgres_url: str, tell: Any, cut: Cut
+) -> None:
+    journal = await opened(postgres_wire, postgres_url)
+    case = await tell.case().recorded(journal)
+    attempt, _ = await tell.run(journal, case, End.UNKNOWN)
+    calls = {
+        "revision": lambda: case.recorded(journal, revision=2),
+        "decision": lambda: case.say(journal, RecordKind.DECISION),
+        "resolution": lambda: journal.resolve(attempt, "stm_one", "signed", "ABSENT"),
+        "suspension": lambda: journal.suspend(case.connection, True),
+    }
+    for number, (name, call) in enumerate(calls.items(), start=2):
+        postgres_wire.arm(cut)
+        if cut in RECORDED:
+            await call()
+        else:
+            with pytest.raises(JournalUnavailable):
+                await call()
+        file = await journal.proposal(case.practice, case.proposal_id)
+        assert file is not None
+        if cut in RECORDED and name != "suspension":
+            assert len(file.records) == number
+        elif cut not in RECORDED:
+            assert len(file.records) == 1
+    assert await journal.suspended(case.connection) is (cut in RECORDED)
+    if cut in RECORDED:
+        record = file.records[-1]
+        assert await journal.resolve(attempt, "stm_one", "signed", "ABSENT") == record
+    await journal.aclose()
+
+
+@pytest.mark.parametrize("cut", Cut)
+async def test_while_the_server_is_away_nobody_can_tell(
+    postgres_wire: Any, postgres_url: str, tell: Any, cut: Cut
+) -> None:
+    journal = await opened(postgres_wire, postgres_url)
+    case = await tell.case().recorded(journal)
+    entry, other = (tell.intended(each.header(), case=each) for each in (case, tell.case()))
+    postgres_wire.arm(cut)
+    postgres_wire.closed = True
+    with pytest.raises(JournalFailed):
+        await journal.append(entry)
+    postgres_wire.sever()
+    for call in (journal.append(other), journal.ready(), journal.attempts()):
+        with pytest.raises(JournalUnavailable):
+            await call
+    postgres_wire.closed = False
+    assert (await journal.attempt(entry.attempt.identity.attempt) is not None) is (cut in RECORDED)
+    assert (await journal.append(other)).admission is Admission.ADMITTED
+    await journal.aclose()
+
+
+async def test_neighbours_in_a_lost_batch_are_each_told_their_own(
+    postgres_wire: Any, postgres_url: str, tell: Any
+) -> None:
+    journal = await opened(postgres_wire, postgres_url)
+    cases = [await tell.case().recorded(journal) for _ in range(6)]
+    entries = [tell.intended(case.header(), case=case) for case in cases]
+    await journal.append(entries[0])
+    postgres_wire.arm(Cut.AFTER)
+    batch = [tell.ended(entries[0], End.APPLIED), tell.ended(entries[0], End.UNKNOWN), *entries[1:]]
+    answers = await asyncio.gather(*(journal.append(entry) for entry in batch), return_exceptions=True)
+    kinds = [getattr(answer, "admission", type(answer)) for answer in answers]
+    assert not postgres_wire.armed
+    assert kinds[:2] == [Admission.ADMITTED, JournalUnavailable]  # the second would have met LOST: it wrote nothing
+    assert kinds[2:] == [Admission.ADMITTED] * 5
+    await journal.aclose()
+
+
+async def test_the_look_waits_until_the_lost_backend_is_over(
+    postgres: Any, postgres_wire: Any, postgres_url: str, tell: Any
+) -> None:
+    """A commit that still waits for its standbys is neither recorded nor not: only its end tells."""
+    journal = await opened(postgres_wire, postgres_url, answer_seconds=1.0)
+    case = await tell.case().recorded(journal)
+    with postgres.setting("synchronous_standby_names", "nobody"), pytest.raises(JournalFailed):
+        await journal.append(tell.intended(case.header(), case=case))
+    await journal.aclose()
+
+
+async def test_a_wait_for_the_standbys_that_was_cancelled_acknowledges_nothing(
+    postgres: Any, postgres_url: str, tell: Any
+) -> None:
+    """The server then answers with a success and a warning; the success is none."""
+    journal = await PostgresJournal.open(postgres_url, key=KEY, lock_seconds=0.5, answer_seconds=2.0)
+    case = await tell.case().recorded(journal)
+    entry = tell.intended(case.header(), case=case)
+    with postgres.setting("synchronous_standby_names", "nobody"):
+        append = asyncio.create_task(journal.append(entry))
+        waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        while not await asyncio.to_thread(postgres.psql, waiting):
+            await asyncio.sleep(0.01)
+        with pytest.raises(JournalFailed):
+            await append
+    assert await journal.attempt(entry.attempt.identity.attempt) is not None
+    await journal.aclose()
+
+
+async def test_what_was_acknowledged_outlives_kill_9_of_the_server(postgres: Any, postgres_url: str, tell: Any) -> None:
+    journal = await PostgresJournal.open(postgres_url, key=KEY, lock_seconds=0.5)
+    done: list[Any] = []
+    doubtful: list[Any] = []
+    stop = False
+
+    async def caller() -> None:
+        while not stop:
+            case = tell.case()
+            entry = tell.intended(case.header(), case=case)
+            try:
+                await journal.append(entry)
+            except JournalUnavailable:
+                continue
+            except JournalFailed:
+                doubtful.append(entry)
+                return
+            done.append(entry)
+
+    callers = [asyncio.create_task(caller()) for _ in range(8)]
+    while len(done) < 40:
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(postgres.kill)
+    stop = True
+    await asyncio.gather(*callers)
+    await asyncio.to_thread(postgres.start)
+    for entry in done:
+        file = await journal.attempt(entry.attempt.identity.attempt)
+        assert file is not None
+        assert file.links[-1].hash == entry.attempt.head
+    orphans = {file.attempt for file in await journal.orphans()}
+    assert {entry.attempt.identity.attempt for entry in done} <= orphans
+    assert orphans <= {entry.attempt.identity.attempt for entry in (*done, *doubtful)}
+    with psycopg.connect(postgres_url) as client:
+        assert client.execute("SELECT count(*) = max(position) FROM attempts").fetchone() == (True,)
+    await journal.aclose()
