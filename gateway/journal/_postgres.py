@@ -158,7 +158,7 @@ class PostgresJournal:
                 for stored in attempts
             ],
         }
-        [row] = await self._line.ask("SELECT journal_archive(%s) AS answer", (json.dumps(content),))
+        [row] = await self._line.ask("SELECT journal_archive(%s) AS answer", (json.dumps(content),), writes=True)
         answer = read(row["answer"])
         if isinstance(answer, GatewayError):
             raise answer

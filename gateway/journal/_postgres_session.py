@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.contracts.references import OwnerId
-from gateway.errors import AuditTampered, ConfigurationError, JournalUnavailable
+from gateway.errors import AuditTampered, ConfigurationError, JournalFailed, JournalUnavailable
 from gateway.journal._key import SiblingKey
 from gateway.journal._postgres_connection import Connection, Lost, Proof, Refused
 from gateway.journal._postgres_schema import prepare, recognise
@@ -128,12 +128,16 @@ class Line:
         self._connection = connection
         self._connecting = asyncio.Lock()
 
-    async def ask(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
+    async def ask(
+        self, query: str, values: Sequence[Any] | dict[str, Any] = (), *, writes: bool = False
+    ) -> list[dict[str, Any]]:
+        """The rows. With `writes`, an answer that was lost is `JournalFailed`: nobody can tell what it was."""
         try:
             connection = await self._connected()
             return await connection.call(query, values)
         except Lost:
-            raise JournalUnavailable("the journal's server was lost before it answered") from None
+            kind = JournalFailed if writes else JournalUnavailable
+            raise kind("the journal's server was lost before it answered") from None
         except Refused as refusal:
             if refusal.sqlstate == "XX001":  # data_corrupted
                 raise AuditTampered("a stored row is not what was written; run `gateway audit verify`") from None

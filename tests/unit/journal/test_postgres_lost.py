@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -11,7 +12,7 @@ import pytest
 from gateway.contracts.chain import RecordKind
 from gateway.contracts.words import End
 from gateway.errors import JournalFailed, JournalUnavailable
-from gateway.journal import Admission
+from gateway.journal import Admission, StoredVolume
 from gateway.journal._postgres import PostgresJournal
 from gateway.testing.postgres_wire import Cut
 
@@ -105,6 +106,21 @@ async def test_while_the_server_is_away_nobody_can_tell(
     postgres_wire.closed = False
     assert (await journal.attempt(entry.attempt.identity.attempt) is not None) is (cut in RECORDED)
     assert (await journal.append(other)).admission is Admission.ADMITTED
+    await journal.aclose()
+
+
+@pytest.mark.parametrize("cut", Cut)
+async def test_whether_events_left_for_a_volume_is_not_guessed(
+    postgres_wire: Any, postgres_url: str, tell: Any, cut: Cut
+) -> None:
+    journal = await opened(postgres_wire, postgres_url)
+    await tell.run(journal, await tell.case().recorded(journal), End.REFUSED)
+    found = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=10)
+    postgres_wire.arm(cut, b"journal_archive")
+    with pytest.raises(JournalFailed):
+        await journal.archive_events(StoredVolume(1, "x", "2031-01-01T00:00:00+00:00", 1), found)
+    left = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=10)
+    assert (left == []) is (cut in RECORDED)
     await journal.aclose()
 
 
