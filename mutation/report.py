@@ -108,7 +108,7 @@ _MEANING: Final[dict[str, str]] = {
     Reason.TWICE: "another guard refuses the same thing",
     Reason.ELSEWHERE: "a test outside the unit notices",
     Reason.MACHINE: "shows only on a machine or file system that tests cannot have",
-    Reason.SQL: "only upper and lower case of SQL differ, which SQL does not distinguish",
+    Reason.SQL: "only the case of SQL or of a column's name differs, which SQLite does not distinguish",
 }
 
 

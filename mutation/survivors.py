@@ -42,7 +42,7 @@ class Reason(StrEnum):
     TWICE = "twice"  # another guard, which the sentence names, refuses the same thing
     ELSEWHERE = "elsewhere"  # a test outside the unit notices, which the sentence names
     MACHINE = "machine"  # shows only on a machine or file system that tests cannot have
-    SQL = "sql"  # only upper and lower case of SQL differ; found by comparison, never written down
+    SQL = "sql"  # only the case of SQL or of a column's name differs; found by comparison, never written down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +88,19 @@ def stale(known: Iterable[Justification], mutants: Sequence[Mutant]) -> list[tup
 
 
 def same_sql(mutant: Mutant) -> bool:
-    """Whether the mutant differs from the original by nothing but upper and lower case of SQL."""
+    """Whether the mutant differs by nothing but upper and lower case of SQL, or of the name by which a
+    `sqlite3.Row` is asked for a column: SQLite distinguishes neither."""
     old, new = (ast.dump(_Lowered().visit(ast.parse(text))) for text in (mutant.original, mutant.mutated))
     return "/_sqlite" in mutant.module and old == new
 
 
 class _Lowered(ast.NodeTransformer):
-    """Lowers the case of what begins like SQL, unless texts or named parameters are inside."""
+    """Lowers the case of names of columns, and of what begins like SQL unless texts or named parameters are inside."""
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+            return ast.Subscript(self.visit(node.value), ast.Constant(node.slice.value.lower()), node.ctx)
+        return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, str) and _SQL.match(node.value) and not _CASED.search(node.value):

@@ -70,6 +70,16 @@ def test_sql_in_other_letters_is_the_same_sql_and_other_words_are_not() -> None:
     assert left("GATED", "gated")
 
 
+def test_a_column_in_other_letters_is_the_same_column_of_sqlite_alone() -> None:
+    def left(module: str, new: str) -> bool:
+        old = 'def asked(row):\n    return row["seq"]\n'
+        return bool(judge(module, [mutant(Fate.SURVIVED, module, old, old.replace("seq", new))], []).left)
+
+    assert not left("gateway/journal/_sqlite_reads.py", "SEQ")
+    assert left("gateway/journal/_sqlite_reads.py", "XXseqXX")
+    assert left("gateway/journal/_entries.py", "SEQ")
+
+
 def test_the_copy_spells_decorators_as_assignments() -> None:
     source = (
         "class Held:\n    @property\n    def state(self) -> int:\n        return 1\n\n"
