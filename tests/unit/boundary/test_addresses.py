@@ -46,8 +46,15 @@ async def test_loopback_needs_the_environment_to_admit_the_very_address() -> Non
     assert all(address.is_loopback for address in found)
 
 
-async def test_an_address_given_outright_is_judged_like_any_other() -> None:
+async def test_an_address_given_outright_is_judged_like_any_other_and_not_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[tuple[str, int]] = []
+
+    async def looked_up(*asked: object, **options: object) -> list[tuple[object, ...]]:
+        raise OSError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", looked_up)
 
     def admits(host: str, port: int) -> bool:
         asked.append((host, port))
