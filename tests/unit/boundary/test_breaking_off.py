@@ -101,8 +101,9 @@ async def test_a_request_that_http_cannot_carry_is_a_fault_that_no_receipt_cover
 
 @pytest.mark.parametrize("answering", [True, False])
 async def test_a_client_hears_whether_time_ran_out_before_or_after_its_request_left(
-    practice: Any, peer: Any, monkeypatch: pytest.MonkeyPatch, answering: bool
+    practice_at: Callable[..., Any], peer: Any, monkeypatch: pytest.MonkeyPatch, answering: bool
 ) -> None:
+    practice = practice_at(f"http://localhost:{peer.port}/", (f"localhost:{peer.port}",))
     heard: list[type[Exception]] = []
 
     async def unanswered(*asked: Any, **options: Any) -> Any:
