@@ -27,18 +27,24 @@ _URL: Final = re.compile(rf"{SCHEME}[!-~]*", re.ASCII)
 _SECRETS: Final = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 
 
-def _checked(address: str) -> str:
+def fault_of(address: str) -> str | None:
+    """Why this is no address of a journal; None where it is one."""
     if len(address) > MAX_ADDRESS or not (_FILE.fullmatch(address) or _URL.fullmatch(address)):
-        raise PydanticCustomError("neither NAME.db nor postgresql://…", "neither NAME.db nor postgresql://…")
+        return "neither NAME.db nor postgresql://…"
     if address.startswith(SCHEME) and _holds_secret(address):
-        raise PydanticCustomError(HELD, HELD)
+        return (
+            "holds a password; keep it in a password file (passfile=, PGPASSFILE) or a service file (service=), "
+            "or use a client certificate (sslcert=, sslkey=)"
+        )
+    return None
+
+
+def _checked(address: str) -> str:
+    fault = fault_of(address)
+    if fault is not None:
+        raise PydanticCustomError(fault, fault)
     return address
 
-
-HELD: Final = (
-    "holds a password; keep it in a password file (passfile=, PGPASSFILE) or a service file (service=), "
-    "or use a client certificate (sslcert=, sslkey=)"
-)
 
 JournalAddress = Annotated[str, AfterValidator(_checked)]
 """A file in the home, or PostgreSQL's URL: a journal in memory would be no audit at all (AUDIT-19)."""
@@ -75,8 +81,8 @@ async def open_journal(home: Path, address: str, key: bytes) -> Journal:
 def open_archive(where: Path | str) -> Iterator[Archive]:
     """A whole journal, to be read. Raises `ConfigurationError`, `AuditTampered`; `JournalUnavailable` for a URL."""
     if isinstance(where, str) and where.startswith(SCHEME):
-        if _holds_secret(where):
-            raise ConfigurationError(f"the journal's URL {HELD}")
+        if fault := fault_of(where):
+            raise ConfigurationError(f"the journal's URL: {fault}")
         _need_driver()
         from gateway.journal import _postgres_archive  # noqa: PLC0415 — an extra: only where a URL is given
 

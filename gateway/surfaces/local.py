@@ -80,12 +80,13 @@ class LocalPractice:
         environment: Environment = Environment.SANDBOX,
         sinks: Sequence[PluginUse] = (),
         bounds: Bounds | None = None,
+        journal: str = "journal.db",
         personal: bool = True,
         clock: Clock | None = None,
     ) -> Self:
         """Make the four directories. `personal` keys speak for the desk's reviewer and operator alone; others
-        are a shared surface's, which authenticates its people by itself. Raises `ConfigurationError` where
-        there is something already."""
+        are a shared surface's, which authenticates its people by itself. `journal` is a `JournalAddress`. Raises
+        `ConfigurationError` where there is something already."""
         practice = practice or PracticeId.random()
         desk = Desk(practice=practice, reviewer=PersonId.random(), operator=PersonId.random())
         local = cls(root.absolute(), desk, clock or SystemClock())
@@ -103,6 +104,7 @@ class LocalPractice:
         settings = Settings(
             practice=practice,
             environment=environment,
+            journal=journal,
             evidence=REGISTRY,
             resolver=REGISTRY,
             credentials=(SECRETS,),

@@ -57,6 +57,7 @@ def init(
     ),
     environment: Annotated[Environment, typer.Option("--environment")] = Environment.SANDBOX,
     file_sink: Annotated[bool, typer.Option("--file-sink", help="Also keep the audit in a file.")] = False,
+    journal: Annotated[str, typer.Option("--journal", help="NAME.db in the home, or a PostgreSQL URL.")] = "journal.db",
     as_json: Json = False,
 ) -> None:
     """Make a practice on this machine: a sealed home, a registry, signing keys, a place for secrets."""
@@ -65,13 +66,17 @@ def init(
         from gateway.cli.timeline import Fact
         from gateway.cli.wording import Tone
         from gateway.contracts.words import Environment as Known
+        from gateway.journal.opening import fault_of
         from gateway.surfaces.local import FILE_SINK, LocalPractice
 
+        if fault := fault_of(journal):
+            raise UsageError(f"--journal: {fault}")
         local = LocalPractice.create(
             directory,
             policy=policy.value,
             environment=Known(environment.value),
             sinks=(FILE_SINK,) if file_sink else (),
+            journal=journal,
         )
         desk = local.desk
         places = {"home": "gateway", "registry": "practice", "keys": "keys", "secrets": "secrets"}

@@ -53,6 +53,10 @@ class PostgresServer:
     _process: subprocess.Popen[bytes] | None = None
 
     @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int:
         """The process that all others of the server descend from."""
         assert self._process is not None
@@ -68,6 +72,13 @@ class PostgresServer:
         self._run(
             "initdb", "-D", str(self._data), "-U", ROLE, "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync",
             "--no-instructions",
+        )  # fmt: skip
+
+    def copy(self, primary: PostgresServer) -> None:
+        """Become a standby of a running server."""
+        self._run(
+            "pg_basebackup", "-D", str(self._data), "-R", "-X", "stream", "--checkpoint=fast", "--no-sync",
+            "-d", primary.url(application_name=self.directory.name),
         )  # fmt: skip
 
     def start(self) -> None:
@@ -121,16 +132,17 @@ class PostgresServer:
     def setting(self, name: str, value: str) -> Iterator[None]:
         """The whole server under another setting, for a while."""
         before = self.psql(f"SHOW {name}")
-        self._set(f"ALTER SYSTEM SET {name} = {value}", name, value.strip('"'))
+        self.set(name, value)
         try:
             yield
         finally:
-            self._set(f"ALTER SYSTEM RESET {name}", name, before)
+            self.set(name, before)
 
-    def _set(self, statement: str, name: str, wanted: str) -> None:
-        self.psql(statement)
+    def set(self, name: str, value: str) -> None:
+        """Change a setting of the whole server, which takes it up without a restart."""
+        self.psql(f"ALTER SYSTEM SET {name} = '{value}'")
         self.psql("SELECT pg_reload_conf()")
-        while self.psql(f"SHOW {name}").strip('"') != wanted:
+        while self.psql(f"SHOW {name}") != value:
             time.sleep(_POLL_SECONDS)
 
     @property
@@ -158,9 +170,11 @@ class PostgresServer:
 
 
 @contextmanager
-def launched(major: int = 18, **settings: str) -> Iterator[PostgresServer]:
-    """A server that runs until the context ends; `settings` are lines of its postgresql.conf."""
-    directory = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a unix socket's path has about 100 characters
+def launched(major: int = 18, *, follows: PostgresServer | None = None, **settings: str) -> Iterator[PostgresServer]:
+    """A server that runs until the context ends; `settings` are lines of its postgresql.conf.
+
+    With `follows`, a standby of that server, which knows it by the name of its directory."""
+    directory = Path(tempfile.mkdtemp(prefix="pg"))  # short: a unix socket's path has about 100 characters
     try:
         binaries, identity = programs(major), {}
         if os.getuid() == 0:
@@ -171,7 +185,10 @@ def launched(major: int = 18, **settings: str) -> Iterator[PostgresServer]:
         port = _free_port()
         own = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(directory)}
         server = PostgresServer(directory, binaries, port, dict(SETTINGS) | own | settings, identity)
-        server.initialise()
+        if follows is None:
+            server.initialise()
+        else:
+            server.copy(follows)
         server.start()
         try:
             yield server

@@ -21,6 +21,7 @@ class Cut(StrEnum):
 
     BEFORE = "before a byte of the statement went out"
     HALFWAY = "with half of the statement on its way"
+    SENT = "with the whole statement on its way, and nothing heard"
     AFTER = "after the commit, before anything of the answer"
     UNFINISHED = "after the commit, with an answer that lacks its end"
 
@@ -119,6 +120,9 @@ class _Session:
                 await self._strike(self.wire.struck(statement), statement)
             self.upstream_writer.write(statement)
             await self.upstream_writer.drain()
+            if self.awaiting is Cut.SENT:
+                self.upstream_writer.write_eof()
+                raise ConnectionResetError
             statement = b""
 
     async def _strike(self, cut: Cut | None, statement: bytes) -> None:

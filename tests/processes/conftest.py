@@ -122,3 +122,10 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 @pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
     return make_site()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either(request: pytest.FixtureRequest, make_site: Callable[..., Site]) -> Site:
+    """A site whose journal is on the one database, then on the other."""
+    journal = "journal.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    return make_site(journal=journal)

@@ -25,6 +25,7 @@ from gateway.contracts.canonical import digest
 from gateway.contracts.references import AttemptId
 from gateway.contracts.words import Effect, State
 from gateway.gateway import Gateway
+from gateway.journal.opening import located
 
 KILLS = int(os.environ.get("GATEWAY_KILLS", "8"))
 EVERY_CALL = "fsync,fdatasync,pwrite64,write,openat,connect,sendto,recvfrom,close"
@@ -65,7 +66,8 @@ async def check(site: Any, gateway: Gateway, proposals: list[Any]) -> Counter[st
 
 
 def assert_intact(site: Any) -> None:
-    report = verify_file(site.local.home / "journal.db", [], config.load(site.local.home).keys)
+    configuration = config.load(site.local.home)
+    report = verify_file(located(site.local.home, configuration.settings.journal), [], configuration.keys)
     assert report.intact, report.flaws
 
 
@@ -80,7 +82,8 @@ def _key(proposal: Any) -> str:
 
 
 @pytest.mark.requirement("CARD-04", "IDEM-04")
-async def test_killed_at_random_instants(site: Any) -> None:
+async def test_killed_at_random_instants(either: Any) -> None:
+    site = either
     instants = random.Random(20261121)
     proposals = []
     async with Gateway.open(site.local.home) as gateway:

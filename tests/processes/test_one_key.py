@@ -14,7 +14,8 @@ CALLERS = 50
 
 
 @pytest.mark.requirement("IDEM-04", "CARD-02")
-async def test_two_hundred_callers_in_four_processes_send_one_request(site: Any) -> None:
+async def test_two_hundred_callers_in_four_processes_send_one_request(either: Any) -> None:
+    site = either
     async with Gateway.open(site.local.home) as gateway:
         proposal = await site.rehearsal.propose(gateway, site.rehearsal.enrol())
         trigger = site.rehearsal.trigger(proposal, await site.rehearsal.decide(gateway, proposal))

@@ -237,3 +237,31 @@ async def test_an_idle_connection_that_died_is_seen_before_anything_is_sent(post
     with pytest.raises(Lost):
         await connection.call("SELECT 1")
     await connection.close()
+
+
+async def test_a_table_cannot_be_emptied(postgres_url: str, tell: Any) -> None:
+    journal = await opened(postgres_url)
+    await tell.run(journal, await replace(tell.case(), siblings=("s",)).recorded(journal), End.UNKNOWN)
+    with psycopg.connect(postgres_url, autocommit=True) as client:
+        for table in ("attempts", "events", "records", "triggers", "holds", "siblings", "volumes"):
+            for words in ("", " CASCADE"):
+                with pytest.raises((psycopg.errors.IntegrityError, psycopg.errors.FeatureNotSupported)):
+                    client.execute(f"TRUNCATE {table}{words}")
+    assert len(await journal.attempts()) == 1
+    await journal.aclose()
+
+
+async def test_another_journal_in_the_old_ones_place_is_not_written_to(
+    postgres: Any, postgres_url: str, tell: Any
+) -> None:
+    """A server restored from somewhere else, under the same URL and the same key."""
+    journal = await opened(postgres_url)
+    schema = postgres_url.rpartition("%3D")[2]
+    postgres.psql(f"DROP SCHEMA {schema} CASCADE; CREATE SCHEMA {schema}")
+    await (await opened(postgres_url)).aclose()
+    postgres.psql(f"SELECT pg_terminate_backend({backend(journal)}, 5000)")
+    case = tell.case()
+    with pytest.raises(JournalUnavailable, match="held before"):
+        await journal.append(tell.intended(case.header(), case=case))
+    assert await journal.attempts() == []
+    await journal.aclose()

@@ -17,13 +17,13 @@ from gateway.journal._postgres import PostgresJournal
 from gateway.testing.postgres_wire import Cut
 
 KEY = bytes(range(32))
-RECORDED = (Cut.AFTER, Cut.UNFINISHED)
+RECORDED = (Cut.SENT, Cut.AFTER, Cut.UNFINISHED)
 
 
 async def opened(wire: Any, url: str, answer_seconds: float = 5.0) -> PostgresJournal:
     schema = url.rpartition("&")[2]
     url = f"postgresql://gateway@127.0.0.1:{wire.port}/postgres?sslmode=disable&gssencmode=disable&{schema}"
-    return await PostgresJournal.open(url, key=KEY, lock_seconds=0.5, answer_seconds=answer_seconds)
+    return await PostgresJournal.open(url, key=KEY, lock_seconds=5.0, answer_seconds=answer_seconds)
 
 
 @pytest.mark.requirement("FAIL-20")
@@ -141,10 +141,24 @@ async def test_neighbours_in_a_lost_batch_are_each_told_their_own(
     await journal.aclose()
 
 
-async def test_the_look_waits_until_the_lost_backend_is_over(
+async def test_the_look_waits_until_the_lost_backend_is_over(postgres_wire: Any, postgres_url: str, tell: Any) -> None:
+    """A statement that still waits behind another is not recorded yet, and will be."""
+    journal = await opened(postgres_wire, postgres_url)
+    case = await tell.case().recorded(journal)
+    with psycopg.connect(postgres_url) as holder:
+        holder.execute("SELECT journal_lock()")
+        postgres_wire.arm(Cut.SENT)
+        append = asyncio.create_task(journal.append(tell.intended(case.header(), case=case)))
+        while not postgres_wire.sent(b"journal_settle"):
+            await asyncio.sleep(0.01)
+        holder.rollback()
+    assert (await append).admission is Admission.ADMITTED
+    await journal.aclose()
+
+
+async def test_a_commit_that_waits_for_its_standbys_is_neither_recorded_nor_not(
     postgres: Any, postgres_wire: Any, postgres_url: str, tell: Any
 ) -> None:
-    """A commit that still waits for its standbys is neither recorded nor not: only its end tells."""
     journal = await opened(postgres_wire, postgres_url, answer_seconds=1.0)
     case = await tell.case().recorded(journal)
     with postgres.setting("synchronous_standby_names", "nobody"), pytest.raises(JournalFailed):
