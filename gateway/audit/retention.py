@@ -61,8 +61,7 @@ class Retention:
         if self.before > now or self.before.microsecond:
             raise UsageError("--before: not a whole second of the past")
         with self.journal.archive() as archive:
-            named = self.vouching.checkpoint.journal == archive.meta.get("journal")
-            if not named or self.vouching.checkpoint.meta != meta_digest(archive):
+            if self.vouching.checkpoint.meta != meta_digest(archive):
                 raise UsageError("the latest checkpoint is another journal's; name this one's with --checkpoints")
 
     async def plan(self) -> AsyncIterator[Tally]:
@@ -90,20 +89,17 @@ class Retention:
     async def _leaving(self, tally: Tally) -> AsyncIterator[list[StoredAttempt]]:
         """Those that may leave, a volume's worth at a time, the oldest first."""
         leaving: list[StoredAttempt] = []
-        after = 0
         vouched = cast("Mapping[str, Head]", self.vouching.heads.attempts)
-        while found := await self.journal.archivable(self.before, after=after, limit=self.size):
-            after = found[-1].position
-            for stored in found:
-                head = vouched.get(stored.attempt)
-                if head is None or head[0] < len(stored.events):
-                    tally.uncovered += 1
-                    continue
-                _check(stored, head)
-                leaving.append(stored)
-                if len(leaving) == self.size:
-                    yield leaving
-                    leaving = []
+        async for stored in self.journal.archivable(self.before):
+            head = vouched.get(stored.attempt)
+            if head is None or head[0] < len(stored.events):
+                tally.uncovered += 1
+                continue
+            _check(stored, head)
+            leaving.append(stored)
+            if len(leaving) == self.size:
+                yield leaving
+                leaving = []
         if leaving:
             yield leaving
 

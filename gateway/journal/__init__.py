@@ -8,7 +8,7 @@ recorded; `JournalFailed` that nobody can tell whether it was, and the process m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -397,9 +397,10 @@ class Journal(Protocol):
         """Attempts in flight whose owner is dead: an intent without an outcome."""
         ...
 
-    async def archivable(self, before: datetime, *, after: int, limit: int) -> Sequence[StoredAttempt]:
+    def archivable(self, before: datetime) -> AsyncIterator[StoredAttempt]:
         """Finished attempts whose events are still here and which ended before `before` (whole seconds), the
-        oldest first, from beyond position `after`. An effect that is unknown and unresolved is not finished."""
+        oldest first. An effect that is unknown and unresolved is not finished. Reads through all attempts, in many
+        short looks: what is archived meanwhile has been handed out."""
         ...
 
     async def archive_events(self, volume: StoredVolume, attempts: Sequence[StoredAttempt]) -> None:

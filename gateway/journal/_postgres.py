@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
@@ -33,7 +33,7 @@ from gateway.journal import (
     StoredVolume,
 )
 from gateway.journal import _postgres_reads as reads
-from gateway.journal._entries import Statement, check, row_of, trigger_key
+from gateway.journal._entries import ATTEMPTS_AT_ONCE, Statement, check, row_of, trigger_key
 from gateway.journal._key import SiblingKey
 from gateway.journal._postgres_archive import open_archive
 from gateway.journal._postgres_connection import ANSWER_SECONDS, LOCK_SECONDS, Proof, vacuum
@@ -143,9 +143,12 @@ class PostgresJournal:
         answer = await self._writer.submit(json.dumps(content))
         return _record(answer, RecordKind.RESOLUTION, reference, body)
 
-    async def archivable(self, before: datetime, *, after: int, limit: int) -> Sequence[StoredAttempt]:
-        names = {"before": f"{before:%Y-%m-%dT%H:%M:%S}", "after": after, "limit": limit}
-        return [reads.stored(row) for row in await self._line.ask(reads.ARCHIVABLE, names)]
+    async def archivable(self, before: datetime) -> AsyncIterator[StoredAttempt]:
+        [row] = await self._line.ask(reads.LAST_POSITION)
+        for after in range(0, row["last"], ATTEMPTS_AT_ONCE):
+            names = {"before": f"{before:%Y-%m-%dT%H:%M:%S}", "after": after, "upto": after + ATTEMPTS_AT_ONCE}
+            for found in await self._line.ask(reads.ARCHIVABLE, names):
+                yield reads.stored(found)
 
     async def archive_events(self, volume: StoredVolume, attempts: Sequence[StoredAttempt]) -> None:
         content = {

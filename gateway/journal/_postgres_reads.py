@@ -85,15 +85,16 @@ STORED: Final = f"""
             FROM triggers t WHERE t.attempt = a.attempt) AS used
     FROM attempts a
 """  # noqa: S608 — the columns are this module's own
+LAST_POSITION: Final = "SELECT coalesce(max(position), 0) AS last FROM attempts"
 # Instants are compared by their first 19 characters: to whole seconds, text sorts as time.
 ARCHIVABLE: Final = f"""
-    {STORED} WHERE a.position > %(after)s AND a.volume IS NULL
+    {STORED} WHERE a.position > %(after)s AND a.position <= %(upto)s AND a.volume IS NULL
         AND a.state IN ('SUCCEEDED', 'REJECTED', 'CANCELLED', 'ERROR', 'BLOCKED')
         AND (a.effect IS DISTINCT FROM 'UNKNOWN' OR EXISTS (
             SELECT FROM records r WHERE r.attempt = a.attempt AND r.kind = 'resolution'))
         AND (SELECT left(e.body::json->>'at', 19) COLLATE "C" FROM events e
             WHERE e.attempt = a.attempt AND e.seq = a.seq) < %(before)s
-    ORDER BY a.position LIMIT %(limit)s
+    ORDER BY a.position
 """  # noqa: S608 — put together from this module's constants
 SUSPENDED: Final = "SELECT EXISTS (SELECT FROM suspensions WHERE connection = %s) AS suspended"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ from gateway.journal import (
 )
 from gateway.journal import _sqlite_reads as reads
 from gateway.journal import _sqlite_writes as writes
-from gateway.journal._entries import Statement, check
+from gateway.journal._entries import ATTEMPTS_AT_ONCE, Statement, check
 from gateway.journal._key import SiblingKey
 from gateway.journal._owners import Owners
 from gateway.journal._sqlite_archive import open_archive
@@ -204,9 +204,14 @@ class SqliteJournal:
         self._owners.sweep({owner for _, owner in in_flight})
         return [file for file, owner in in_flight if owner in dead]
 
-    async def archivable(self, before: datetime, *, after: int, limit: int) -> Sequence[StoredAttempt]:
+    async def archivable(self, before: datetime) -> AsyncIterator[StoredAttempt]:
         with reads.look(self._reader) as connection:
-            return reads.archivable(connection, before, after, limit)
+            last = reads.last_position(connection)
+        for after in range(0, last, ATTEMPTS_AT_ONCE):
+            with reads.look(self._reader) as connection:
+                found = reads.archivable(connection, before, after, after + ATTEMPTS_AT_ONCE)
+            for stored in found:
+                yield stored
 
     async def suspended(self, connection: ConnectionId) -> bool:
         with reads.look(self._reader) as database:

@@ -133,16 +133,22 @@ def in_flight_of(connection: sqlite3.Connection, attempt: str, owner: str) -> bo
     return row is not None
 
 
-def archivable(connection: sqlite3.Connection, before: datetime, after: int, limit: int) -> list[StoredAttempt]:
-    """See the contract. Instants are compared by their first 19 characters: to whole seconds, text sorts as time."""
+def last_position(connection: sqlite3.Connection) -> int:
+    (last,) = connection.execute("SELECT coalesce(max(position), 0) FROM attempts").fetchone()
+    return int(last)
+
+
+def archivable(connection: sqlite3.Connection, before: datetime, after: int, upto: int) -> list[StoredAttempt]:
+    """Of the attempts at these positions. Instants are compared by their first 19 characters: to whole seconds, text
+    sorts as time."""
     rows = connection.execute(
-        "SELECT * FROM attempts a NOT INDEXED WHERE position > :after AND volume IS NULL "
+        "SELECT * FROM attempts a NOT INDEXED WHERE position > :after AND position <= :upto AND volume IS NULL "
         "AND state IN ('SUCCEEDED', 'REJECTED', 'CANCELLED', 'ERROR', 'BLOCKED') "
         "AND (effect IS NOT 'UNKNOWN' OR EXISTS "
         "(SELECT 1 FROM records r WHERE r.attempt = a.attempt AND r.kind = 'resolution')) "
         "AND (SELECT substr(json_extract(body, '$.at'), 1, 19) FROM events e "
-        "WHERE e.attempt = a.attempt AND e.seq = a.seq) < :before ORDER BY position LIMIT :limit",
-        {"after": after, "before": f"{before:%Y-%m-%dT%H:%M:%S}", "limit": limit},
+        "WHERE e.attempt = a.attempt AND e.seq = a.seq) < :before ORDER BY position",
+        {"after": after, "upto": upto, "before": f"{before:%Y-%m-%dT%H:%M:%S}"},
     ).fetchall()
     return [stored(connection, row) for row in rows]
 

@@ -292,8 +292,8 @@ def another_effect_made_to_fit(lines: Lines) -> Lines:
     return rechained(lines, change)
 
 
-def rechained(lines: Lines, change: Callable[[Event], Event | None]) -> Lines:
-    (start, end), *_ = spans(lines)
+def rechained(lines: Lines, change: Callable[[Event], Event | None], which: int = 0) -> Lines:
+    start, end = spans(lines)[which]
     events = [Event.model_validate_json(json.dumps(line["event"])) for line in lines[start + 1 : end]]
     links: list[Link] = []
     for event in events:
@@ -415,6 +415,33 @@ def test_an_archived_attempt_told_anew_everywhere_is_held_by_the_checkpoint(site
     assert site.verify().flaws == ()
     for volumes in (True, False):
         assert FlawCode.COVERED_DIFFERS in codes(site.verify(site.before, volumes=volumes))
+
+
+async def test_what_a_checkpoint_saw_of_an_attempt_while_it_was_open_is_compared_with_its_volume(
+    world: Any, forging: Any, tmp_path: Path
+) -> None:
+    early = world.checkpoint()
+    journal = world.open()
+    [paused] = [file for file in await journal.attempts() if file.state == "PAUSED"]
+    await world.close_paused(journal, paused)
+    await journal.aclose()
+    kept = world.checkpoint(early)
+    await world.archive(tmp_path / "archive", kept=kept)
+    site = Site(world, forging, tmp_path / "archive", early, kept)
+    lines = rechained(site.read(1), lambda event: event.model_copy(update={"trace": "f" * 32}), which=4)
+    start, _ = spans(lines)[4]
+    told = lines[start]["attempt"]
+    assert told["attempt"] == paused.attempt
+    site.write(1, lines)
+    site.forge(
+        f"UPDATE attempts SET outcome = replace(outcome, head, '{told['head']}') WHERE attempt = '{paused.attempt}'",
+        f"UPDATE attempts SET head = '{told['head']}' WHERE attempt = '{paused.attempt}'",
+    )
+    assert site.verify().flaws == ()  # told anew everywhere
+    assert [(flaw.code, flaw.where) for flaw in site.verify(early).flaws] == [
+        (FlawCode.COVERED_DIFFERS, f"attempt {paused.attempt}")
+    ]
+    assert FlawCode.COVERED_DIFFERS in codes(site.verify(kept, volumes=False))
 
 
 def test_flaws_of_volumes_repeat_no_content(site: Site) -> None:

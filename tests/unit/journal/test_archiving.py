@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,9 +16,8 @@ from gateway.errors import Conflict, InvariantViolation
 from gateway.journal import Admission, Journal, StoredAttempt, StoredVolume
 
 
-async def archivable(journal: Journal, tell: Any, **words: Any) -> list[StoredAttempt]:
-    options = {"before": tell.now + timedelta(seconds=1), "after": 0, "limit": 100} | words
-    return list(await journal.archivable(options.pop("before"), **options))
+async def archivable(journal: Journal, tell: Any, before: datetime | None = None) -> list[StoredAttempt]:
+    return [each async for each in journal.archivable(before or tell.now + timedelta(seconds=1))]
 
 
 def volume(number: int, attempts: int) -> StoredVolume:
@@ -59,18 +59,24 @@ async def test_age_is_the_last_events_and_counted_in_whole_seconds(journal: Jour
         first = tell.intended(case.header(), case=case)
         await journal.append(first)
         await journal.append(tell.ended(first, End.APPLIED, at=at))
-    counts = [len(await archivable(journal, tell, before=tell.now + timedelta(seconds=s))) for s in (0, 1, 60, 61, 62)]
+    counts = [len(await archivable(journal, tell, tell.now + timedelta(seconds=s))) for s in (0, 1, 60, 61, 62)]
     assert counts == [0, 1, 2, 3, 4]
 
 
-async def test_attempts_are_handed_out_oldest_first_and_in_portions(journal: Journal, tell: Any) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 5, 1000])
+async def test_attempts_are_handed_out_once_oldest_first_while_others_leave(
+    journal: Journal, tell: Any, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(sys.modules[type(journal).__module__], "ATTEMPTS_AT_ONCE", at_once)
     made = [(await tell.run(journal, await tell.case().recorded(journal), End.REFUSED))[0] for _ in range(5)]
-    first = await archivable(journal, tell, limit=2)
-    second = await archivable(journal, tell, limit=2, after=first[-1].position)
-    rest = await archivable(journal, tell, after=second[-1].position)
-    assert [each.attempt for each in (*first, *second, *rest)] == made
-    await move(journal, second)
-    assert [each.attempt for each in await archivable(journal, tell)] == [made[0], made[1], made[4]]
+    left, number = [], 0
+    async for each in journal.archivable(tell.now + timedelta(seconds=1)):
+        left.append(each.attempt)
+        if each.attempt in made[1:3]:
+            number += 1
+            await move(journal, [each], number)
+    assert left == made
+    assert [each.attempt for each in await archivable(journal, tell)] == [made[0], made[3], made[4]]
 
 
 @pytest.mark.requirement("IDEM-01", "IDEM-02", "IDEM-03", "CARD-05")

@@ -115,11 +115,11 @@ async def test_whether_events_left_for_a_volume_is_not_guessed(
 ) -> None:
     journal = await opened(postgres_wire, postgres_url)
     await tell.run(journal, await tell.case().recorded(journal), End.REFUSED)
-    found = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=10)
+    found = [each async for each in journal.archivable(tell.now + timedelta(days=1))]
     postgres_wire.arm(cut, b"journal_archive")
     with pytest.raises(JournalFailed):
         await journal.archive_events(StoredVolume(1, "x", "2031-01-01T00:00:00+00:00", 1), found)
-    left = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=10)
+    left = [each async for each in journal.archivable(tell.now + timedelta(days=1))]
     assert (left == []) is (cut in RECORDED)
     await journal.aclose()
 

@@ -76,7 +76,7 @@ async def test_the_schema_itself_refuses(place: Any, tell: Any, forgery: str) ->
     await journal.append(entry)
     archived, _ = await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
     for number in (1, 2):  # a second volume, so that there is one to be put in
-        found = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=10)
+        found = [each async for each in journal.archivable(tell.now + timedelta(days=1))]
         [leaving] = [each for each in found if each.attempt == archived]
         await journal.archive_events(StoredVolume(number, f"{number}", "2031-01-01T00:00:00+00:00", 1), [leaving])
         if number == 1:

@@ -252,7 +252,7 @@ async def test_compacting_gives_the_space_of_archived_events_back(
     journal = open_at(path)
     for _ in range(20):
         await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
-    found = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=100)
+    found = [each async for each in journal.archivable(tell.now + timedelta(days=1))]
     await journal.archive_events(StoredVolume(1, "1", "2031-01-01T00:00:00+00:00", 20), found)
     await journal.ready()  # the writer's next work comes after its checkpoint
     before = path.stat().st_size
@@ -269,7 +269,7 @@ async def test_after_a_large_move_the_wal_is_carried_over_at_once(
     monkeypatch.setattr(_sqlite_writer, "CHECKPOINT_EVERY", 5)
     journal = open_at(path)
     await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
-    found = await journal.archivable(tell.now + timedelta(days=1), after=0, limit=100)
+    found = [each async for each in journal.archivable(tell.now + timedelta(days=1))]
     monkeypatch.setattr(_sqlite_writer, "ENTRY_ROWS", 2)
     before = path.stat().st_size
     await journal.archive_events(StoredVolume(1, "1", "2031-01-01T00:00:00+00:00", 1), found)
