@@ -22,7 +22,7 @@ from mutation.units import ROOT, Unit
 _NOT_COPIED: Final = shutil.ignore_patterns("__pycache__", ".*_cache")
 _KEPT_DECORATORS: Final = {"classmethod", "staticmethod"}  # mutmut knows these, where they stand alone
 _UNMUTATED: Final = (
-    r'^\s*raise \w+\(f?"',  # an exception's text: no program decides by it
+    r'^\s*raise [\w.]+\(f?"',  # an exception's text: no program decides by it
     r"^\s*assert ",  # narrows a type; no refusal rests on one (pyproject.toml, S101)
 )
 _SETTINGS: Final = """

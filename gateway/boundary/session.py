@@ -35,7 +35,7 @@ class _ReplyRefusedError(Exception):
     """The reply is out of bounds or proves nothing."""
 
     def __init__(self, code: Code) -> None:
-        super().__init__(code)
+        super().__init__()
         self.code = code
 
 

@@ -380,6 +380,10 @@ async def test_any_exception_elsewhere_is_bounded(practice: Any, error: type[Bas
     assert (await engagement.observe()).finding is ObservationFinding.INDETERMINATE
 
 
+class Promised(Receipt):
+    """A receipt with code of the adapter's own wherever the core reads it."""
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -389,6 +393,8 @@ async def test_any_exception_elsewhere_is_bounded(practice: Any, error: type[Bas
         Effect.APPLIED,
         Receipt(claim="applied", code=Code.COMMITTED),  # type: ignore[arg-type]  # wrong on purpose
         Receipt(claim=Claim.APPLIED, code="COMMITTED"),  # type: ignore[arg-type]  # wrong on purpose
+        Receipt(claim="unknown", code=Code.CONNECTION_LOST),  # type: ignore[arg-type]  # wrong on purpose
+        Promised(claim=Claim.APPLIED, code=Code.COMMITTED),
         Receipt.applied(version="\ud800"),
         Receipt.applied(identifier="x" * 5000),
         Receipt.applied(identifier=b"x"),  # type: ignore[arg-type]  # wrong on purpose

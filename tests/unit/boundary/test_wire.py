@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import Any
 
 import httpx
 import pytest
 
 from gateway.boundary import CommitResult
+from gateway.boundary.wire import Wire
 from gateway.contracts.adapter import Authorized, Readiness, Receipt, Request
 from gateway.contracts.connection import Limits, Network
 from gateway.contracts.failures import Code
@@ -327,6 +329,26 @@ async def test_a_handshake_that_fails_in_commit_is_not_sent(
     result = await practice.commit()
     assert result.effect is Effect.NOT_SENT
     assert (result.mutating_requests, peer.mutations, plain.connections) == (0, 0, 1)
+
+
+async def test_a_peer_that_stopped_talking_may_still_listen() -> None:
+    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
+        heard.set_result(await reader.readexactly(5))
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    wire = Wire(lambda: False)
+    await wire.connect((ip_address("127.0.0.1"),), server.sockets[0].getsockname()[1])
+    assert await wire.read() == b""
+    assert wire.hung_up
+    assert not wire.quiet
+    await wire.write(b"hello")
+    assert (await heard, wire.writes) == (b"hello", 1)
+    wire.cut()
+    server.close()
 
 
 # -- addresses ------------------------------------------------------------------------------------------
