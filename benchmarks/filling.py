@@ -10,6 +10,7 @@ stays in the journal for ever.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -18,14 +19,13 @@ from pathlib import Path
 from typing import Final
 
 VOLUME_ATTEMPTS: Final = 500
-BATCH: Final = 100_000
+BATCH: Final = 500_000
 
 _FAST: Final = (
     "PRAGMA journal_mode = OFF",
     "PRAGMA synchronous = OFF",
     "PRAGMA locking_mode = EXCLUSIVE",
     "PRAGMA foreign_keys = OFF",
-    "PRAGMA cache_size = -3000000",
 )
 
 _SAMPLES: Final = """
@@ -97,7 +97,7 @@ def fill(path: Path, attempts: int, recent: int, tell: Callable[[str], None]) ->
     Each sample is one executed booking: a proposal, a decision, a trigger. Raises ValueError for other content.
     """
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        for pragma in _FAST:
+        for pragma in (*_FAST, f"PRAGMA cache_size = -{_memory_kibibytes() // 4}"):
             database.execute(pragma).fetchall()
         samples = _take_samples(database)
         recent = min(recent, attempts)
@@ -112,6 +112,10 @@ def fill(path: Path, attempts: int, recent: int, tell: Callable[[str], None]) ->
             tell("indexes")
         database.execute("PRAGMA journal_mode = WAL").fetchall()
     return Filled(attempts=attempts, with_events=attempts - older, size=path.stat().st_size)
+
+
+def _memory_kibibytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def _take_samples(database: sqlite3.Connection) -> int:

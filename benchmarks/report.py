@@ -16,6 +16,7 @@ from benchmarks.syncs import Syncs
 
 Cell = tuple[str, int]
 FLOOR: Final = "floor"
+BLOCKING: Final = "floor-blocking"
 OURS: Final = ("gateway-sqlite", "gateway-postgres")
 P50_TO_FLOOR: Final = 1.5
 BUSY: Final = 64
@@ -54,16 +55,19 @@ class Report:
             yield from self._to_floors(name)
             for peer, limit in RATES.items():
                 yield from self._to_peer(name, peer, limit)
+        for floor in (FLOOR, BLOCKING):  # what the work alone would reach: no target, and the measure of all targets
+            for peer in RATES:
+                yield from self._to_peer(floor, peer, None)
 
     def _to_floors(self, name: str) -> Iterator[Target]:
         mine = self.figures.get((name, 1))
-        for floor, limit in ((FLOOR, P50_TO_FLOOR), ("floor-blocking", None)):
+        for floor, limit in ((FLOOR, P50_TO_FLOOR), (BLOCKING, None)):
             least = self.figures.get((floor, 1))
             if mine and least:
                 what = f"p50, one at a time: {_title(name)} ÷ {_title(floor)}"
                 yield Target(what=what, ratio=mine.p50 / least.p50, limit=limit, at_most=True)
 
-    def _to_peer(self, name: str, peer: str, limit: float) -> Iterator[Target]:
+    def _to_peer(self, name: str, peer: str, limit: float | None) -> Iterator[Target]:
         mine = self.figures.get((name, BUSY))
         theirs = [
             (cell.rate, each)

@@ -64,9 +64,9 @@ class Entry:
 
 
 CONTESTANTS: dict[str, Entry] = {
-    "floor": Entry(module="benchmarks.contestants.floor", title="floor", concurrencies=(1,)),
+    "floor": Entry(module="benchmarks.contestants.floor", title="floor", concurrencies=(1, 64)),
     "floor-blocking": Entry(
-        module="benchmarks.contestants.floor_blocking", title="floor, blocking client", concurrencies=(1,)
+        module="benchmarks.contestants.floor_blocking", title="floor, blocking client", concurrencies=(1, 64)
     ),
     "gateway-sqlite": Entry(module="benchmarks.contestants.ours", title="this gateway, SQLite"),
     "gateway-postgres": Entry(

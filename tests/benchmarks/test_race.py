@@ -85,6 +85,7 @@ def cell(p50: float, rate: float) -> Figures:
 def report(counted: Syncs | None = None) -> Report:
     figures = {
         ("floor", 1): cell(10, 100),
+        ("floor", 64): cell(10, 150),
         ("gateway-sqlite", 1): cell(15, 50),
         ("gateway-sqlite", 64): cell(100, 290),
         ("dbos-sqlite", 64): cell(100, 50),
@@ -101,6 +102,8 @@ def test_a_target_is_held_against_the_faster_database_of_a_peer() -> None:
         "p50, one at a time: this gateway, SQLite ÷ floor": (1.5, True),
         "rate, 64 at once: this gateway, SQLite ÷ DBOS, PostgreSQL": (2.9, False),
         "rate, 64 at once: this gateway, SQLite ÷ agent-runtime-governance, SQLite": (5.8, True),
+        "rate, 64 at once: floor ÷ DBOS, PostgreSQL": (1.5, None),
+        "rate, 64 at once: floor ÷ agent-runtime-governance, SQLite": (3.0, None),
     }
 
 
