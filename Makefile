@@ -11,10 +11,12 @@ MODULES ?=
 WRITE ?=
 REPORTS ?= build/conformance-$(shell date +%Y%m%d-%H%M%S)
 THRESHOLD ?= 95
+SECONDS ?= 600
+SEED ?= 1
 ATTEMPTS ?= 5000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs crash bench profile growth lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs chaos crash bench profile growth lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +64,9 @@ mutate: $(VENV)/mutation.stamp ## try the tests on mutants of the code (MODULES=
 docs: $(VENV)/dev.stamp ## make what is made from the code again: failures, audit events, conformance, hostile peers
 	$(BIN)/python -m conformance.documents.reference
 	$(BIN)/python -m tests.peers.page
+
+chaos: $(VENV)/dev.stamp ## kill gateways and their PostgreSQL server at random, and check every key (SECONDS=600 SEED=1)
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
 	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py tests/processes/test_archiving.py

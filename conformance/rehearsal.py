@@ -97,6 +97,21 @@ class Rehearsal:
         **details: Any,
     ) -> Proposal:
         """The patient asks, is told that it cannot be undone, and the proposal is recorded."""
+        proposal = self.draft(patient, operation, start=start, target=target, told=told, **details)
+        await gateway.propose(proposal.canonical())
+        return proposal
+
+    def draft(
+        self,
+        patient: Patient,
+        operation: Operation = Operation.BOOK,
+        *,
+        start: datetime | None = None,
+        target: Target | None = None,
+        told: bool = True,
+        **details: Any,
+    ) -> Proposal:
+        """A proposal as the practice keeps it, before any gateway knows of it."""
         details.setdefault("expires_at", self.local.clock.now() + timedelta(days=1))
         proposal = self.local.registry.propose(
             connection=self.connection.connection_id,
@@ -107,7 +122,6 @@ class Rehearsal:
         )
         if told:
             self.local.registry.record_notice(proposal)
-        await gateway.propose(proposal.canonical())
         return proposal
 
     async def decide(

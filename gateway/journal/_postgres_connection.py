@@ -135,8 +135,7 @@ class Connection:
             cursor = await self._raw.execute(query, values or None)
             rows = await cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
-            severity = error.diag.severity_nonlocalized
-            if self._raw.closed or error.sqlstate is None or severity != "ERROR":
+            if self._raw.closed or error.sqlstate is None:
                 await self.close()
                 raise Lost from None
             raise Refused(error.sqlstate, str(error.diag.message_primary)) from None

@@ -35,6 +35,8 @@ async def prepare(connection: Connection, key: SiblingKey) -> str:
         )
         return await recognise(connection, key)
     except Refused as refusal:
+        if refusal.sqlstate[:2] != "42":  # what is wrong with the statement itself: a right that is missing
+            raise JournalUnavailable(f"the journal's schema cannot be prepared now ({refusal.sqlstate})") from None
         raise ConfigurationError(
             f"the journal's schema cannot be prepared ({refusal.sqlstate}); its role must own the schema"
         ) from None
@@ -70,6 +72,7 @@ async def _migrate(connection: Connection) -> None:
         return
     await connection.call("BEGIN")
     try:
+        await connection.call("SET LOCAL lock_timeout = 0")  # another process may be at it; each statement is bounded
         await connection.call("SELECT pg_advisory_xact_lock(1196902961, 0)")
         done = await _number(connection)
         for script in scripts[done:]:

@@ -64,6 +64,15 @@ async def test_processes_that_open_a_new_journal_at_once_make_one(postgres_url: 
         await journal.aclose()
 
 
+async def test_a_role_without_rights_is_told_what_it_lacks(postgres: Any, postgres_url: str) -> None:
+    schema = postgres_url.rpartition("%3D")[2]
+    postgres.psql(f"CREATE ROLE {schema} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {schema}")
+    with pytest.raises(ConfigurationError, match="must own the schema"):
+        await opened(postgres_url.replace("gateway@", f"{schema}@"))
+    postgres.psql(f"ALTER SCHEMA {schema} OWNER TO {schema}")
+    await (await opened(postgres_url.replace("gateway@", f"{schema}@"))).aclose()
+
+
 async def test_an_append_is_one_round_trip_and_those_that_wait_share_one(
     postgres_wire: Any, postgres_url: str, tell: Any
 ) -> None:

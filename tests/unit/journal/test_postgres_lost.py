@@ -141,7 +141,9 @@ async def test_neighbours_in_a_lost_batch_are_each_told_their_own(
     await journal.aclose()
 
 
-async def test_the_look_waits_until_the_lost_backend_is_over(postgres_wire: Any, postgres_url: str, tell: Any) -> None:
+async def test_the_look_waits_until_the_lost_backend_is_over(
+    postgres: Any, postgres_wire: Any, postgres_url: str, tell: Any
+) -> None:
     """A statement that still waits behind another is not recorded yet, and will be."""
     journal = await opened(postgres_wire, postgres_url)
     case = await tell.case().recorded(journal)
@@ -149,7 +151,10 @@ async def test_the_look_waits_until_the_lost_backend_is_over(postgres_wire: Any,
         holder.execute("SELECT journal_lock()")
         postgres_wire.arm(Cut.SENT)
         append = asyncio.create_task(journal.append(tell.intended(case.header(), case=case)))
-        while not postgres_wire.sent(b"journal_settle"):
+        looking = (
+            "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT journal_settle%' AND wait_event = 'advisory'"
+        )
+        while not (append.done() or await asyncio.to_thread(postgres.psql, looking)):
             await asyncio.sleep(0.01)
         holder.rollback()
     assert (await append).admission is Admission.ADMITTED

@@ -47,14 +47,22 @@ async def test_a_session_that_would_weaken_the_journal_is_refused(postgres: Any,
         await PostgresJournal.open(postgres.url(options=f"-c{option}"), key=KEY)
 
 
-async def test_remote_apply_is_more_than_enough_and_is_pinned(postgres: Any, postgres_url: str) -> None:
+async def test_what_was_proven_outlives_a_change_of_the_servers_configuration(postgres: Any, postgres_url: str) -> None:
+    journal = await PostgresJournal.open(postgres_url, key=KEY)
+    session = journal._writer._session.connection
+    with postgres.setting("synchronous_commit", "off"), postgres.setting("fsync", "off"):
+        await session.call("SELECT 1")  # a session takes up a new configuration between statements
+        [row] = await session.call(
+            "SELECT current_setting('synchronous_commit') AS ours, current_setting('fsync') AS theirs"
+        )
+    assert row == {"ours": "on", "theirs": "off"}  # the second cannot be pinned: `ready` looks at it
+    await journal.aclose()
+
+
+async def test_remote_apply_is_more_than_enough(postgres: Any, postgres_url: str) -> None:
     schema = postgres_url.rpartition("-csearch_path%3D")[2]
     url = postgres.url(options=f"-csearch_path={schema} -csynchronous_commit=remote_apply")
-    journal = await PostgresJournal.open(url, key=KEY)
-    with postgres.setting("synchronous_commit", "off"):
-        [row] = await journal._writer._session.connection.call("SELECT current_setting('synchronous_commit') AS set")
-    assert row == {"set": "remote_apply"}
-    await journal.aclose()
+    await (await PostgresJournal.open(url, key=KEY)).aclose()
 
 
 def test_every_refusal_names_what_to_mend() -> None:
