@@ -99,6 +99,7 @@ def fill(path: Path, attempts: int, recent: int, tell: Callable[[str], None]) ->
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         for pragma in (*_FAST, f"PRAGMA cache_size = -{_memory_kibibytes() // 4}"):
             database.execute(pragma).fetchall()
+        database.set_progress_handler(lambda: 0, 1_000_000)  # so that an interrupt need not wait for a statement's end
         samples = _take_samples(database)
         recent = min(recent, attempts)
         older = max(attempts - recent, samples)
