@@ -7,6 +7,7 @@ their counts when they end or have been idle for ten seconds, so whoever asks fo
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +31,14 @@ class Database:
         self.server.psql(f'CREATE DATABASE "{name}"')
         return self.server.url(name)
 
-    def wal_syncs(self) -> int:
-        """How often the server has synced its write-ahead log so far. Waits until it knows."""
+    def wal_syncs(self) -> Counter[str]:
+        """How often the server has synced its write-ahead log, by which of its processes. Waits until it knows."""
         time.sleep(IDLE_SECONDS)
-        return int(self.server.psql("SELECT coalesce(sum(fsyncs), 0) FROM pg_stat_io WHERE object = 'wal'"))
+        told = self.server.psql(
+            "SELECT backend_type || '=' || sum(fsyncs) FROM pg_stat_io WHERE object = 'wal' GROUP BY backend_type"
+        )
+        parts = (line.partition("=") for line in told.splitlines())
+        return Counter({process: int(syncs) for process, _, syncs in parts if int(syncs or 0)})
 
     def version(self) -> str:
         return self.server.psql("SHOW server_version")

@@ -8,6 +8,7 @@ rounds are not counted. After every share the sandbox's own count must have rise
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,14 @@ class Racer:
 
     def share(self, count: int, concurrency: int) -> Share:
         """Prepare and carry out `count` bookings. Raises `BenchmarkError` where the sandbox counted otherwise."""
+        self.prepare(count)
+        return self.run(count, concurrency)
+
+    def prepare(self, count: int) -> None:
         ask(self.process, {"prepare": count})
+
+    def run(self, count: int, concurrency: int) -> Share:
+        """Carry out all that is prepared, which are `count`."""
         before, others, served = self.sandbox.bookings(), cpu_seconds(self.sandbox.process.pid), self._served()
         done = ask(self.process, {"run": concurrency})
         others, served = cpu_seconds(self.sandbox.process.pid) - others, self._served() - served
@@ -51,9 +59,9 @@ class Racer:
             raise BenchmarkError(f"{self.name} was to make {count} bookings and the sandbox has {made} more")
         return Share(taken=done["taken"], wall=done["wall"], cpu=done["cpu"], others=others, server=served)
 
-    def wal_syncs(self) -> int:
-        """The database server's so far; 0 without one."""
-        return self.server.wal_syncs() if self.server else 0
+    def wal_syncs(self) -> Counter[str]:
+        """The database server's so far; none without one."""
+        return self.server.wal_syncs() if self.server else Counter()
 
     def _served(self) -> float:
         return self.server.cpu_seconds() if self.server else 0.0

@@ -11,7 +11,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -28,14 +27,15 @@ _SYNC: Final = re.compile(r"\bf(?:data)?sync\(\d+<([^>]*)>")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Syncs:
-    """Per booking: the process's own, by where their files lie below its directory, and the database server's."""
+    """Per booking: the process's own, by where their files lie below its directory, and the database server's, by which
+    of its processes: a client waits for a `client backend` only."""
 
     own: Mapping[str, float]
-    server: float
+    server: Mapping[str, float]
 
     @property
     def total(self) -> float:
-        return sum(self.own.values()) + self.server
+        return sum(self.own.values()) + sum(self.server.values())
 
 
 def available() -> bool:
@@ -56,17 +56,22 @@ def _of(name: str, concurrencies: Sequence[int], ground: Site) -> Iterator[Syncs
     """One contestant's, a share for each concurrency after one that makes its connections and threads."""
     log = ground.directory / f"{name}.strace"
     under = ("strace", "-f", "-y", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-o", str(log))
+    served: list[Counter[str]] = []
     with racer(name, ground, under) as contestant:
         contestant.share(max(concurrencies), max(concurrencies))
-        served = [contestant.wal_syncs()]
         for concurrency in concurrencies:
-            contestant.share(BOOKINGS[concurrency], concurrency)
-            served.append(contestant.wal_syncs())
+            contestant.prepare(BOOKINGS[concurrency])
+            before = contestant.wal_syncs()
+            contestant.run(BOOKINGS[concurrency], concurrency)
+            served.append(contestant.wal_syncs() - before)
     marked = shares(log.read_text(encoding="utf-8", errors="replace").splitlines())[1:]
-    for concurrency, files, (before, after) in zip(concurrencies, marked, pairwise(served), strict=True):
+    for concurrency, files, syncs in zip(concurrencies, marked, served, strict=True):
         places = Counter(_place(file, ground.directory / name) for file in files)
-        bookings = BOOKINGS[concurrency]
-        yield Syncs(own={place: seen / bookings for place, seen in places.items()}, server=(after - before) / bookings)
+        yield Syncs(own=_each(places, BOOKINGS[concurrency]), server=_each(syncs, BOOKINGS[concurrency]))
+
+
+def _each(counted: Counter[str], bookings: int) -> Mapping[str, float]:
+    return {name: seen / bookings for name, seen in counted.items()}
 
 
 def shares(lines: Iterable[str]) -> list[list[str]]:
