@@ -27,7 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
     parser.add_argument("unit", nargs="*", help="only these units of units.toml")
     parser.add_argument("--children", type=int, default=2, help="how many mutants are tried at a time")
-    parser.add_argument("--again", action="store_true", help="try only those left last time, on today's tests")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="keep what is known of functions that have not changed, but for what was left",
+    )
     parser.add_argument("--told", action="store_true", help="run nothing: judge what the last runs found")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as one JSON document")
     parser.add_argument("--write", action="store_true", help="write docs/mutation.md; needs a result of every unit")
@@ -50,15 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _try(unit: Unit, *, again: bool, children: int) -> None:
     place = PLACE / unit.name
     print(f"{unit.name}: {len(unit.modules)} modules", file=sys.stderr, flush=True)  # noqa: T201 (a command's progress)
+    again = again and (place / "mutants").is_dir()
+    tree.renew(unit, place) if again else tree.make(unit, place)
+    tree.try_all(unit, place, unit.tests, children=children)
+    (place / "tried").write_text(unit.digest(), encoding="utf-8")
     if again:
-        tree.renew_tests(place)
         _try_left(unit, unit.tests, children)
-    else:
-        tree.make(unit, place)
-        tree.try_all(unit, place, unit.tests, children=children)
-        (place / "tried").write_text(unit.digest(), encoding="utf-8")
-        late = [one.key for module in unit.modules for one in _mutants(unit, module) if one.fate is Fate.TIMEOUT]
-        tree.try_these(unit, place, unit.tests, late, children=children)  # a busy machine is no proof: once more
+    late = [one.key for module in unit.modules for one in _mutants(unit, module) if one.fate is Fate.TIMEOUT]
+    tree.try_these(unit, place, unit.tests, late, children=children)  # a busy machine is no proof: once more
     if unit.wider:
         _try_left(unit, unit.wider, children)
 

@@ -43,11 +43,22 @@ def make(unit: Unit, place: Path) -> None:
     """A fresh copy at `place`, in which nothing was tried yet."""
     shutil.rmtree(place, ignore_errors=True)
     (place / "mutants").mkdir(parents=True)  # before Python starts there: it remembers what was no directory
+    renew(unit, place)
+
+
+def renew(unit: Unit, place: Path) -> None:
+    """Today's code and tests. mutmut keeps what it found out about functions that have not changed."""
+    kept = {module: (place / module).read_bytes() for module in unit.modules if (place / module).is_file()}
+    times = {module: (place / module).stat().st_mtime for module in kept}
     for directory in ("gateway", "adapters", "conformance", "tests"):
+        shutil.rmtree(place / directory, ignore_errors=True)
         shutil.copytree(ROOT / directory, place / directory, ignore=_NOT_COPIED)
+    shutil.rmtree(place / "mutants" / "tests", ignore_errors=True)
     for module in unit.modules:
         path = place / module
         path.write_text(undecorated(path.read_text(encoding="utf-8")), encoding="utf-8")
+        if path.read_bytes() == kept.get(module):
+            os.utime(path, (times[module], times[module]))  # mutmut goes by the file's time
 
 
 def undecorated(source: str) -> str:
@@ -94,10 +105,3 @@ def _run(unit: Unit, place: Path, tests: Sequence[str], mutants: Sequence[str], 
     if done.returncode != 0:
         told = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
         raise SystemExit(f"mutmut failed ({done.returncode}); the end of {log}:\n" + "\n".join(told[-40:]))
-
-
-def renew_tests(place: Path) -> None:
-    """Today's tests in a copy that has results already."""
-    for tests in (place / "tests", place / "mutants" / "tests"):
-        shutil.rmtree(tests, ignore_errors=True)
-        shutil.copytree(ROOT / "tests", tests, ignore=_NOT_COPIED)

@@ -82,9 +82,9 @@ class Channel:
 
     def renew(self) -> bool:
         """Whether another request may follow on this connection; if so, the channel is ready for it."""
-        done = self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE
-        unasked, ended = self._protocol.trailing_data
-        if not done or unasked or ended or not self.wire.quiet:
+        done = self._protocol.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
+        unasked, _ = self._protocol.trailing_data
+        if not done or unasked or not self.wire.quiet:
             return False
         self._protocol.start_next_cycle()
         return True

@@ -149,8 +149,9 @@ async def test_a_readiness_that_is_late_is_a_timeout_however_ready_it_would_have
     practice: Any, hurried: Bounds
 ) -> None:
     async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         return Readiness.proven()
 
     practice.bounds, practice.guest.ready = hurried, ready
-    assert await (await practice.engage()).readiness() is Code.EXTERNAL_TIMEOUT
+    async with asyncio.timeout(30):
+        assert await (await practice.engage()).readiness() is Code.EXTERNAL_TIMEOUT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import fields, replace
 from typing import Any
 
 import httpx
@@ -380,6 +381,14 @@ async def test_any_exception_elsewhere_is_bounded(practice: Any, error: type[Bas
     assert (await engagement.observe()).finding is ObservationFinding.INDETERMINATE
 
 
+class Willing(Readiness):
+    """A readiness of the adapter's own class."""
+
+
+def vars_of(seen: Readiness) -> dict[str, Any]:
+    return {each.name: getattr(seen, each.name) for each in fields(seen)}
+
+
 class Promised(Receipt):
     """A receipt with code of the adapter's own wherever the core reads it."""
 
@@ -420,6 +429,9 @@ async def test_a_receipt_that_is_none_is_not_believed(practice: Any, peer: Any, 
         Receipt.applied(),
         object.__new__(Readiness),
         Readiness(available=True, credentials=True, authorised=True, target=True),  # type: ignore[arg-type]  # wrong on purpose
+        replace(Readiness.proven(), target="open"),  # type: ignore[type-var]  # wrong on purpose
+        replace(Readiness.proven(), credentials="proven"),
+        Willing(**vars_of(Readiness.proven())),
     ],
 )
 async def test_a_readiness_that_is_none_is_not_believed(practice: Any, value: Any) -> None:

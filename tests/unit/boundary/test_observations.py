@@ -79,8 +79,9 @@ async def test_a_system_that_cannot_be_observed_is_not_asked(practice: Any, peer
 
 async def test_a_look_that_is_late_is_indeterminate(practice: Any, hurried: Bounds) -> None:
     async def look(query: Query, read: httpx.AsyncClient) -> Observation:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         return seen()
 
     practice.bounds, practice.guest.look = hurried, look
-    assert await (await practice.engage()).observe() == Look(**NOTHING)
+    async with asyncio.timeout(30):
+        assert await (await practice.engage()).observe() == Look(**NOTHING)
