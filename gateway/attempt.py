@@ -399,7 +399,9 @@ class Run:
         self.ports.journal_lost = self.ports.journal_lost or dispatched or fatal
         if dispatched:
             return unrecorded(self.attempt, End.UNKNOWN, Code.OUTCOME_UNRECORDED)
-        return unrecorded(self.attempt, End.BLOCKED, Code.AUDIT_UNAVAILABLE)
+        # A paused attempt is its answers' in common: nothing may be said of it while another may carry it out.
+        own = self.attempt if self.resume is None else None
+        return unrecorded(own, End.BLOCKED, Code.AUDIT_UNAVAILABLE)
 
     async def release(self) -> None:
         """Let go of the engagement and all it resolved."""

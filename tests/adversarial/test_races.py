@@ -9,8 +9,10 @@ import pytest
 
 from adapters.sandbox.faults import Action, Fault
 from gateway.contracts.failures import Code
+from gateway.contracts.outcome import Outcome
 from gateway.contracts.statements import Choice, Verdict
-from gateway.contracts.words import Effect, Severity, State
+from gateway.contracts.words import Effect, Severity, Standing, State
+from gateway.errors import JournalUnavailable
 from gateway.gateway import Gateway
 from gateway.journal import Append
 from gateway.surfaces.local import OPERATOR
@@ -176,6 +178,35 @@ class TestOneKeyTwoCallers:
         assert proceeded.state is State.SUCCEEDED
         assert (declined.state, declined.attempt) == (State.SUCCEEDED, proceeded.attempt)
         assert await world.sent() == 1
+
+    @pytest.mark.requirement("CARD-11")
+    async def test_an_answer_that_cannot_be_recorded_says_nothing_of_an_attempt_that_another_may_carry_out(
+        self, make_world: Any
+    ) -> None:
+        """Found by the random simulation: the one whose append failed was told that the attempt was not made."""
+        world = await make_world(risk=Severity.HIGH)
+        rehearsal, surface, operator = world.rehearsal, world.local.surface(OPERATOR), world.local.desk.operator
+        async with world.gateway() as gateway:
+            proposal = await rehearsal.propose(gateway, rehearsal.enrol())
+            approval = await rehearsal.decide(gateway, proposal)
+            paused = await gateway.commit(rehearsal.trigger(proposal, approval))
+            declining, proceeding = (
+                surface.resume(proposal, operator=operator, approval=approval, paused=paused, choice=choice).token
+                for choice in (Choice.DECLINE, Choice.PROCEED)
+            )
+            carried_out: list[Outcome] = []
+
+            async def before(entry: Append) -> None:
+                if entry.outcome is not None and entry.outcome.code is Code.DECISION_DECLINED:
+                    carried_out.append(await gateway.resume(proceeding))
+                    raise JournalUnavailable("busy")
+
+            world.watch(gateway).before = before
+            declined = await gateway.resume(declining)
+        assert carried_out[0].state is State.SUCCEEDED
+        assert carried_out[0].attempt == paused.attempt
+        assert (declined.attempt, declined.recorded, declined.code) == (None, False, Code.AUDIT_UNAVAILABLE)
+        assert declined.standing is Standing.UNRESOLVED
 
 
 class TestUnderAStop:
