@@ -7,6 +7,7 @@ RACE := .venv-bench
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 BREAKS ?=
 MUTANTS ?=
+POWERLOSS ?=
 MODULES ?=
 WRITE ?=
 REPORTS ?= build/conformance-$(shell date +%Y%m%d-%H%M%S)
@@ -16,7 +17,7 @@ SEED ?= 1
 ATTEMPTS ?= 5000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs chaos crash bench profile growth lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs chaos crash powerloss bench profile growth lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

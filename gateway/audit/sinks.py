@@ -29,6 +29,7 @@ class FileSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._named: tuple[int, int] | None = None
 
     async def ready(self) -> None:
         await asyncio.to_thread(self._probe)
@@ -61,12 +62,21 @@ class FileSink:
         known = self._path.exists()
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            if not known:
-                _sync_directory(self._path.parent)
+            self._keep_name(descriptor, known=known)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+    def _keep_name(self, descriptor: int, *, known: bool) -> None:
+        """Once for each file, found or made: whoever made it may have died, or not be done, before its name was
+        durable."""
+        status = os.fstat(descriptor)
+        file = status.st_dev, status.st_ino
+        if not known or file != self._named:
+            _sync_directory(self._path.parent)
+            self._named = file
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
+from gateway import documents
 from gateway.config import PolicySelection
 from gateway.contracts.canonical import MAX_DOCUMENT_BYTES
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.statements import TriggerKind
-from gateway.errors import ConfigurationError, UsageError
+from gateway.errors import ConfigurationError, DocumentError, UsageError
 from gateway.policy.version import MANIFEST_FILE, POLICY_FILE, SCHEMA_FILE, Manifest, PolicyVersion, Ruling
 from gateway.policy.view import PolicyInputs
 
@@ -77,19 +78,21 @@ def shipped(policy: str, version: int) -> Path:
 
 
 def seal(source: Path, destination: Path) -> Path:
-    """Verify one version and copy it to `destination/<policy>/<version>`; returns that folder.
+    """Verify one version and copy it to `destination/<policy>/<version>`, durably; returns that folder.
 
-    Raises `ConfigurationError` where the source does not hold, or where that version is there already: a
-    sealed version is never changed, a new one gets a new number.
+    Raises `ConfigurationError` where the source does not hold, where that version is there already (a sealed
+    version is never changed, a new one gets a new number), or where it cannot be written.
     """
     files, version = _open(source, source.parent.parent)
     folder = destination / version.policy / str(version.version)
+    if folder.exists():
+        raise ConfigurationError(f"policy {version.policy}/{version.version} is sealed already")
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise ConfigurationError(f"policy {version.policy}/{version.version} is sealed already") from None
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
+        documents.make_directory(folder)
+        for name, content in files.items():
+            documents.write(folder / name, content, _name(folder / name, destination))
+    except (OSError, DocumentError):
+        raise ConfigurationError(f"policy {version.policy}/{version.version} cannot be written there") from None
     return folder
 
 

@@ -66,6 +66,26 @@ async def test_accepted_events_are_synced_lines_that_only_the_owner_reads(
     assert stat.S_IMODE((tmp_path / "kept.jsonl").stat().st_mode) == 0o600
 
 
+async def test_a_file_that_is_there_already_has_its_name_made_durable_once_before_anything_is_accepted(
+    sink: FileSink, events: list[tuple[str, Event]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept.jsonl").touch(mode=0o600)  # by a process that died, or will, before it synced the directory
+    synced: list[str] = []
+    real = os.fsync
+
+    def watched(descriptor: int) -> None:
+        real(descriptor)
+        synced.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+
+    monkeypatch.setattr(os, "fsync", watched)
+    await sink.accept(events)
+    await sink.accept(events)
+    assert synced == ["directory", "file", "file"]
+    (tmp_path / "kept.jsonl").rename(tmp_path / "kept.1.jsonl")
+    await sink.accept(events)
+    assert synced[3:] == ["directory", "file"]
+
+
 async def test_concurrent_attempts_keep_their_lines_whole_and_together(
     sink: FileSink, events: list[tuple[str, Event]], tmp_path: Path
 ) -> None:
