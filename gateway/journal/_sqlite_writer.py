@@ -92,9 +92,9 @@ class Transactions:
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 — whatever it was, each caller gets a bounded answer
             fault = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            # The light connection records nothing that anyone relies on: its failure leaves no doubt behind.
-            self._failed = durable and (committing or fault in _DISK_FAULTS)
-            _roll_back(connection)
+            # The light connection records nothing that anyone relies on: its failure leaves no doubt behind. A
+            # connection that cannot even be rolled back is of no more use to anybody.
+            self._failed = not _rolled_back(connection) or (durable and (committing or fault in _DISK_FAULTS))
             name = getattr(error, "sqlite_errorname", type(error).__name__)
             if self._failed:
                 return _all(works, JournalFailed(f"a write to the journal failed ({name}); restart and recover"))
@@ -210,9 +210,12 @@ def _entry(connection: sqlite3.Connection, work: Work[Answer]) -> Result[Answer]
     return result
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        try:
+def _rolled_back(connection: sqlite3.Connection) -> bool:
+    """Whether nothing of the transaction is left; else the connection is closed, which discards it."""
+    try:
+        if connection.in_transaction:
             connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            connection.close()  # closing discards it; nothing else can be done with this connection
+    except sqlite3.Error:
+        connection.close()
+        return False
+    return True

@@ -21,6 +21,7 @@ from typing import Any, Final
 from gateway import recovery
 from gateway.audit import FileSink, verify_file
 from gateway.audit.acknowledgement import Sinks
+from gateway.audit.volumes import file_digest, volumes_at
 from gateway.clock import SystemClock
 from gateway.contracts.statements import Purpose
 from gateway.errors import ConfigurationError
@@ -33,11 +34,15 @@ from tests.power.images import Image, Plan
 from tests.power.promises import Found, Promises, broken, unbound, unkept
 from tests.power.recording import Recording, write_image
 from tests.power.stage import HOME
+from tests.power.story import ARCHIVE
 
 WHOLE_EVERY: Final = 100
 """Of so many images, one is opened once more, by the whole gateway on the whole home."""
 _PROBES: Final = frozenset({"probe", "budgets"})
 """Tables that nobody relies on, and whose rows need no barrier."""
+
+
+Volumes = tuple[tuple[Path, str], ...]
 
 
 class Still(SystemClock):
@@ -107,6 +112,7 @@ class Judge:
     async def judge(self, plan: Plan, image: Image, promises: Promises) -> Violation | None:
         """Adds to the tally; the violation is in it, too."""
         root = self.work / str(plan)
+        (root / HOME).mkdir(parents=True)
         write_image(root / self.recording.place, image)
         try:
             lost = [*await self._lost(root, promises), *self._beside(root, promises)]
@@ -123,7 +129,6 @@ class Judge:
 
     async def _lost(self, root: Path, promises: Promises) -> list[str]:
         home = root / HOME
-        home.mkdir(exist_ok=True)
         configuration = self.template.ports.configuration
         path = home / configuration.settings.journal
         try:
@@ -139,17 +144,23 @@ class Judge:
                 return [f"damaged: {said}" for said in held.damage]
             if held.state not in self._found:
                 self._found[held.state] = await Found.read(journal, held.suspended)
-            lost = list(broken(promises, self._found[held.state]))
-            return lost + await self._once(path, ports, held.state, promises)
+            found = self._found[held.state]
+            volumes = self._volumes(root, found)
+            lost = list(broken(promises, found))
+            content = hash((held.state, tuple(digest for _, digest in volumes or ())))
+            return lost + await self._once(path, ports, content, promises, volumes)
         finally:
             await journal.aclose()
 
-    async def _once(self, path: Path, ports: Ports, state: int, promises: Promises) -> list[str]:
+    async def _once(
+        self, path: Path, ports: Ports, state: int, promises: Promises, volumes: Volumes | None
+    ) -> list[str]:
         """What follows from this content and these promises alone."""
         lost: list[str] = []
         if self._is_new(state, "audit", len(promises.checkpoints)):
             self.tally.audits += 1
-            report = verify_file(path, promises.checkpoints, ports.keyring)
+            files = None if volumes is None else [file for file, _ in volumes]
+            report = verify_file(path, promises.checkpoints, ports.keyring, files)
             lost += [f"audit: {flaw.code} at {flaw.where}" for flaw in report.flaws]
         if self._is_new(state, "replay", len(promises.due)):
             orchestrator = Orchestrator(ports)
@@ -158,6 +169,15 @@ class Judge:
                 lost += _second(outcome.replayed, outcome.attempt, each.proposal)
                 self.tally.replays += 1
         return lost
+
+    def _volumes(self, root: Path, found: Found) -> Volumes | None:
+        """The files of the archive, with their digests, that the journal knows of; of a move that was cut short there
+        may be one more. None where the recording is of the journal alone."""
+        if self.recording.place == HOME:
+            return None
+        recorded = {digest for _, digest in found.volumes}
+        files = volumes_at([root / ARCHIVE]) if (root / ARCHIVE).is_dir() else []
+        return tuple((file, digest) for file in files if (digest := file_digest(file)) in recorded)
 
     def _is_new(self, state: int, question: str, promised: int) -> bool:
         asked = (state, question, promised)

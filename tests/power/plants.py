@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.audit import sinks
+from gateway.audit import sinks, volumes
 from gateway.journal import Append, Appended, _sqlite
 from gateway.journal import _sqlite_writes as writes
 from gateway.journal._sqlite_connection import Synchronous, connect
@@ -55,6 +55,11 @@ def sink_not_synced() -> AbstractContextManager[None]:
     return _instead(sinks, "os", _Unsynced())
 
 
+def volume_not_synced() -> AbstractContextManager[None]:
+    """An archive whose events leave the journal before they are on the disk."""
+    return _instead(volumes, "os", _Unsynced())
+
+
 class _Unsynced:
     """`os` without its `fsync`."""
 
@@ -68,5 +73,6 @@ PLANTS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = Mappin
         "sent-before-the-sync": sent_before_the_sync,
         "sink-name-not-synced": sink_name_not_synced,
         "sink-not-synced": sink_not_synced,
+        "volume-not-synced": volume_not_synced,
     }
 )

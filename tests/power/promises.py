@@ -50,6 +50,7 @@ class Promises:
     suspended: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
     answered: dict[AttemptId, Outcome] = field(default_factory=dict)
+    archived: set[tuple[int, str]] = field(default_factory=set)
     checkpoints: list[str] = field(default_factory=list)
     presented: list[Presented] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
@@ -86,6 +87,9 @@ class Promises:
         if told.recorded and told.attempt is not None:
             self.answered[told.attempt] = told
 
+    def _add_archived(self, number: int, digest: str) -> None:
+        self.archived.add((number, digest))
+
     def _add_checkpointed(self, text: str) -> None:
         self.checkpoints.append(text)
 
@@ -105,16 +109,18 @@ class Found:
     attempts: Mapping[AttemptId, AttemptFile]
     proposals: Mapping[tuple[PracticeId, ProposalId], ProposalFile]
     suspended: frozenset[str]
+    volumes: frozenset[tuple[int, str]]
 
     @classmethod
     async def read(cls, journal: Journal, suspended: frozenset[str]) -> Found:
         with journal.archive() as archive:
             identity = archive.meta.get("journal", "")
+            volumes = frozenset((volume.number, volume.digest) for volume in archive.volumes())
         attempts = {file.attempt: file for file in await journal.attempts(limit=MANY)}
         proposals = {
             (file.proposal.practice, file.proposal.proposal_id): file for file in await journal.proposals(MANY)
         }
-        return cls(identity, attempts, proposals, suspended)
+        return cls(identity, attempts, proposals, suspended, volumes)
 
 
 def broken(promises: Promises, found: Found) -> Iterator[str]:
@@ -128,6 +134,8 @@ def broken(promises: Promises, found: Found) -> Iterator[str]:
             yield f"recorded: record {seq} of {proposal} is lost"
     for name in sorted(promises.suspended - found.suspended):
         yield f"suspended: {name} is not"
+    for number, _ in sorted(promises.archived - found.volumes):
+        yield f"archived: volume {number} is not recorded"
     for attempt, told in promises.answered.items():
         if not _same(told, found.attempts.get(attempt)):
             yield f"answered: the outcome of {attempt} is not the one that was told"
@@ -139,8 +147,11 @@ def broken(promises: Promises, found: Found) -> Iterator[str]:
 
 
 def _appended(promises: Promises, found: Found) -> Iterator[str]:
+    """Events that have left for a volume are the audit's to find: it has the volume, or the checkpoint over it."""
     for attempt, seq, head in promises.appended:
         file = found.attempts.get(attempt)
+        if file is not None and file.volume is not None:
+            continue
         if file is None or len(file.links) < seq or file.links[seq - 1].hash != head:
             yield f"appended: {attempt} is not there as far as event {seq}"
 

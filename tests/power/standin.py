@@ -94,6 +94,10 @@ class Connection:
     def in_transaction(self) -> bool:
         return self._connection.in_transaction
 
+    @property
+    def total_changes(self) -> int:
+        return self._connection.total_changes()
+
     def execute(self, statement: str, parameters: Parameters = ()) -> Answer:
         words = statement.split()
         name = words[1] if words[0] == "PRAGMA" else ""

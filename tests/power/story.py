@@ -3,8 +3,8 @@
 Owns: the acts, through the public `Gateway`; and the marks beside them. A mark is set when somebody may rely on what
 it says: an append has returned, a sink has acknowledged, a caller has an answer, a verifier holds a checkpoint.
 The story holds the first opening with its migration, commits that are applied, refused and lost, a reschedule, a
-cancellation, resolutions both ways, a stop, callers at once, checkpoints of the WAL with new beginnings of it, a
-closing, a second opening, and an end in the middle of things.
+cancellation, resolutions both ways, a stop, callers at once, archiving and compacting, checkpoints of the WAL with new
+beginnings of it, a closing, a second opening, and an end in the middle of things.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import httpx
 from adapters.sandbox.faults import Action, Fault
 from conformance.rehearsal import Patient, Rehearsal, target_of
 from gateway.audit import checkpoint
+from gateway.audit.retention import Retention
 from gateway.clock import SystemClock
 from gateway.contracts.adapter import native_key, spell_key
 from gateway.contracts.chain import Record
@@ -32,11 +33,12 @@ from gateway.contracts.statements import Finding
 from gateway.contracts.words import Effect, ObservationFinding, State
 from gateway.gateway import Gateway
 from gateway.hookspecs import AuditSink
-from gateway.journal import Admission, Append, Appended, Journal
+from gateway.journal import Admission, Append, Appended, Journal, StoredAttempt, StoredVolume
 from gateway.journal._sqlite_writer import CHECKPOINT_EVERY
 from gateway.surfaces.local import CHECKPOINT, OPERATOR
 from gateway.surfaces.sign import sign
 
+ARCHIVE = "archive"
 CROWD = 6
 BOOKINGS = 7 + CROWD
 
@@ -83,6 +85,10 @@ class TellingJournal:
     async def suspend(self, connection: ConnectionId, suspended: bool) -> None:
         await self.journal.suspend(connection, suspended)
         self.mark("suspended", connection=connection)
+
+    async def archive_events(self, volume: StoredVolume, attempts: Sequence[StoredAttempt]) -> None:
+        await self.journal.archive_events(volume, attempts)
+        self.mark("archived", number=volume.number, digest=volume.digest)
 
     def _recorded(self, subject: Sequence[Any], record: Record) -> Record:
         practice, proposal = subject
@@ -136,6 +142,7 @@ class Story:
             await self._resolved_applied(gateway)
             await self._pass_checkpoint(gateway)
             text = self._hold_checkpoint(gateway, None)
+            await self._archived(gateway, text)
             moved = await self._moved(gateway, booked)
             await self._resolved_absent(gateway)
             await self._stopped(gateway)
@@ -259,6 +266,15 @@ class Story:
         text = checkpoint.write(sign(statement, local.surface(CHECKPOINT).key), heads)
         self.mark("checkpointed", text=text)
         return text
+
+    async def _archived(self, gateway: Gateway, text: str) -> None:
+        """What `gateway audit archive --compact` does, in volumes of two attempts."""
+        ports, before = gateway.ports, self.clock.now().replace(microsecond=0) + timedelta(seconds=1)
+        vouching = checkpoint.read(text, ports.keyring)
+        run = Retention(journal=ports.journal, vouching=vouching, before=before, size=2)
+        tallies = [tally async for tally in run.run(self.rehearsal.local.root / ARCHIVE)]
+        assert tallies[-1].volumes > 1, tallies
+        await ports.journal.compact()
 
     async def _arm(self, fault: Fault) -> None:
         document: Mapping[str, Any] = {"fault": fault, "action": Action.BOOK}

@@ -16,7 +16,7 @@ JOURNAL = "journal.db"
 
 def spoken(recording: Recording, home: int) -> list[str]:
     """What happened to the journal's files and their directory, in words that both recorders share."""
-    names = {ROOT: ".", home: "."}
+    names = {home: "."}
     said = []
     for operation in recording.operations:
         if isinstance(operation, Enter):

@@ -48,8 +48,9 @@ class RecordingVFS(apsw.VFS):
         """From the recorded directory; raises ValueError for what lies elsewhere."""
         return Path(name).absolute().relative_to(self._directory).as_posix()
 
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> RecordedFile:
-        assert name is not None, "a temporary file: the journal keeps those in memory"
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
+        if name is None:
+            return apsw.VFSFile("unix", name, flags)  # a temporary file, which no power loss keeps
         path = self.path(name.filename() if isinstance(name, apsw.URIFilename) else name)
         file = RecordedFile(name, flags, self.recorder, names=bool(flags[0] & NAMES_TO_SYNC))
         file.node = self.node(path)

@@ -212,6 +212,25 @@ async def test_a_full_disk_is_seen_before_an_intent_is_tried(path: Path, tell: A
     await journal.aclose()
 
 
+async def test_a_transaction_that_can_be_neither_ended_nor_undone_is_the_last_and_keeps_nobody_waiting(
+    path: Path, tell: Any
+) -> None:
+    journal, case = open_at(path), tell.case()
+
+    def forbid(action: int, word: str | None, *_: str | None) -> int:
+        ending = action == sqlite3.SQLITE_TRANSACTION and word in ("COMMIT", "ROLLBACK")
+        return sqlite3.SQLITE_DENY if ending else sqlite3.SQLITE_OK
+
+    journal._writer._transactions._light.set_authorizer(forbid)
+    for call in (journal.ready, journal.ready, lambda: journal.append(tell.intended(case.header(), case=case))):
+        with pytest.raises(JournalFailed):
+            await asyncio.wait_for(call(), 5)
+    await journal.aclose()
+    again = open_at(path)
+    assert await again.attempts() == []
+    await again.aclose()
+
+
 @pytest.mark.skipif(not Path("/usr/bin/strace").exists(), reason="strace counts the kernel's syncs")
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 async def test_a_commit_costs_two_syncs_and_budget_and_readiness_none(place: Any) -> None:
