@@ -68,7 +68,6 @@ class FileSink:
         finally:
             os.close(descriptor)
 
-
     def _keep_name(self, descriptor: int, *, known: bool) -> None:
         """Once for each file, found or made: whoever made it may have died, or not be done, before its name was
         durable."""
