@@ -72,6 +72,9 @@ chaos: $(VENV)/dev.stamp ## kill gateways and their PostgreSQL server at random,
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
 	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py tests/processes/test_archiving.py
 
+powerloss: $(VENV)/dev.stamp ## judge every image that a power loss could leave (strace; POWERLOSS="--images 500 --json")
+	$(BIN)/python -m tests.power $(POWERLOSS)
+
 bench: $(RACE)/stamp ## measure one commit beside a floor and the closest peers (QUICK=1: in a minute; WRITE=1: and write it down)
 	$(RACE)/bin/python -m benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
