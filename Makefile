@@ -9,6 +9,7 @@ BREAKS ?=
 MUTANTS ?=
 POWERLOSS ?=
 MODULES ?=
+AGAIN ?=
 WRITE ?=
 REPORTS ?= build/conformance-$(shell date +%Y%m%d-%H%M%S)
 THRESHOLD ?= 95
@@ -59,8 +60,8 @@ requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalo
 breaks: $(VENV)/dev.stamp ## replay the recorded one-line breaks; each must be noticed (BREAKS="STATE-03 …")
 	$(BIN)/python -m conformance.catalogue.breaks $(BREAKS)
 
-mutate: $(VENV)/mutation.stamp ## try the tests on mutants of the code (MODULES="lifecycle …" for some; WRITE=1 for the page)
-	$(BIN)/python -m mutation $(MODULES) $(if $(WRITE),--write)
+mutate: $(VENV)/mutation.stamp ## try the tests on mutants of the code (MODULES="lifecycle …" for some; AGAIN=1 goes on, WRITE=1: the page)
+	$(BIN)/python -m mutation $(MODULES) $(if $(AGAIN),--again) $(if $(WRITE),--write)
 
 docs: $(VENV)/dev.stamp ## make what is made from the code again: failures, audit events, conformance, hostile peers
 	$(BIN)/python -m conformance.documents.reference

@@ -75,13 +75,14 @@ _PAGE: Final = """# Mutation testing
 `make mutate` changes the code in small ways, one at a time ([mutmut](https://mutmut.readthedocs.io/) {version}), and
 runs the tests of the part against each change. A change that no test notices is a survivor. Each survivor is killed by
 a further test, or justified in a `survivors.toml` beside its code; a survivor without a justification fails the run,
-and so does a justification without a survivor. Figures below are of one run of `make mutate MODULES= WRITE=1`.
+and so does a justification without a survivor. The figures are those of `make mutate WRITE=1`.
 
 | module | mutants | killed | timeouts | justified | left | score |
 |---|---:|---:|---:|---:|---:|---:|
 {rows}
 
-*Score*: the part that tests noticed, by failing or (*timeouts*) by never ending. *Justified*: survivors with a reason.
+{untried}*Score*: the part that tests noticed, by failing or (*timeouts*) by never ending. *Justified*: survivors with a
+reason.
 
 ## Why survivors live
 
@@ -101,6 +102,14 @@ copy in which it works spells their decorators as assignments.
 Each mutant is tried by the quick tests near its code (`mutation/units.toml`), not by all tests.
 """
 
+_UNTRIED: Final = """Not tried to the end on this code:
+
+{modules}
+
+`make mutate AGAIN=1` goes on where a run was broken off.
+
+"""
+
 _MEANING: Final[dict[str, str]] = {
     Reason.EQUIVALENT: "nothing that can be observed differs",
     Reason.TEXT: "only words for people differ",
@@ -112,12 +121,13 @@ _MEANING: Final[dict[str, str]] = {
 }
 
 
-def page(results: Sequence[Results], version: str) -> str:
-    """docs/mutation.md."""
+def page(results: Sequence[Results], untried: Sequence[str], version: str) -> str:
+    """docs/mutation.md; `untried` are the modules of which no run came to its end on this code."""
     why = sum((one.why for one in results), Counter[str]())
     return _PAGE.format(
         version=version,
         rows="\n".join(f"| {' | '.join(row)} |" for row in [*map(cells, results), total(results)]),
+        untried=_UNTRIED.format(modules="\n".join(f"- `{module}`" for module in untried)) if untried else "",
         reasons="\n".join(f"| {reason} | {why[reason]} | {meaning} |" for reason, meaning in _MEANING.items()),
     )
 
