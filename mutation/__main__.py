@@ -93,7 +93,7 @@ def _is_tried(unit: Unit) -> bool:
 
 
 def _tell(results: Sequence[Results]) -> None:
-    console = Console(soft_wrap=True)
+    console = Console(width=120)
     table = Table("module", *("mutants", "killed", "timeouts", "justified", "left", "score"))
     for one in results:
         table.add_row(*cells(one))
