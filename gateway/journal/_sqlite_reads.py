@@ -119,8 +119,9 @@ def attempts(
 
 def in_flight(connection: sqlite3.Connection) -> list[tuple[AttemptFile, str]]:
     """Attempts with an intent and no outcome, and their owners, oldest first."""
+    # `+position`, or SQLite reads the whole table in its own order instead of the few rows of the partial index
     rows = connection.execute(
-        "SELECT * FROM attempts WHERE deadline IS NOT NULL AND outcome IS NULL ORDER BY position"
+        "SELECT * FROM attempts WHERE deadline IS NOT NULL AND outcome IS NULL ORDER BY +position"
     ).fetchall()
     return [(file, row["owner"]) for file, row in zip(_files(connection, rows), rows, strict=True)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import resource
 import sqlite3
 import stat
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from gateway.contracts.references import ConnectionId
+from gateway.contracts.references import AttemptId, ConnectionId, PracticeId, ProposalId, TriggerId
 from gateway.contracts.words import End
 from gateway.errors import (
     ConfigurationError,
@@ -296,3 +297,27 @@ async def test_after_a_large_move_the_wal_is_carried_over_at_once(
     after = path.stat().st_size
     await journal.aclose()
     assert after > before
+
+
+async def test_no_question_of_a_commit_or_of_a_start_reads_a_whole_table(path: Path) -> None:
+    journal, asked = open_at(path), []
+    journal._reader.set_trace_callback(asked.append)
+    practice, proposal = PracticeId.random(), ProposalId.random()
+    await journal.orphans()
+    await journal.trigger(TriggerId.random())
+    await journal.intent("0" * 64)
+    await journal.related(["0" * 64])
+    await journal.attempt(AttemptId.random())
+    await journal.attempts(unresolved=True)
+    await journal.proposal(practice, proposal)
+    await journal.stopped(practice, proposal)
+    await journal.suspended(ConnectionId.random())
+    journal._reader.set_trace_callback(None)
+    questions = [each for each in asked if each.lstrip().startswith("SELECT")]
+    assert len(questions) >= 9
+    for question in questions:
+        plan = [row[3] for row in journal._reader.execute(f"EXPLAIN QUERY PLAN {question}")]
+        assert not [step for step in plan if step.startswith("SCAN") and not re.search("INDEX|CONSTANT", step)], (
+            question
+        )
+    await journal.aclose()
