@@ -15,10 +15,9 @@ REPORTS ?= build/conformance-$(shell date +%Y%m%d-%H%M%S)
 THRESHOLD ?= 95
 SECONDS ?= 600
 SEED ?= 1
-ATTEMPTS ?= 5000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs chaos crash powerloss bench profile growth lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs chaos crash powerloss simulate bench profile growth lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,12 +75,16 @@ crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable 
 powerloss: $(VENV)/dev.stamp ## judge every image that a power loss could leave (strace; POWERLOSS="--images 500 --json")
 	$(BIN)/python -m tests.power $(POWERLOSS)
 
+simulate: $(VENV)/dev.stamp ## a million attempts in random histories (SEEDS=3-90 or ATTEMPTS=20000 for some; WRITE=1: and write it down)
+	$(BIN)/python -m exploration.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ATTEMPTS),--attempts $(ATTEMPTS)) $(if $(WRITE),--write)
+
 bench: $(RACE)/stamp ## measure one commit beside a floor and the closest peers (QUICK=1: in a minute; WRITE=1: and write it down)
 	$(RACE)/bin/python -m benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
 profile: $(VENV)/dev.stamp ## show where the time of one commit goes (WRITE=1: and write it down)
 	$(BIN)/python -m benchmarks profile $(if $(WRITE),--write)
 
+growth: ATTEMPTS ?= 5000000
 growth: $(VENV)/dev.stamp ## measure a commit in a journal of ATTEMPTS=5000000 beside one of 10000 (DIRECTORY=where 30 GB are free)
 	$(BIN)/python -m benchmarks growth --attempts $(ATTEMPTS) $(if $(DIRECTORY),--directory $(DIRECTORY)) $(if $(WRITE),--write)
 
@@ -95,7 +98,7 @@ LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-annotat
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) $(RACE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find gateway adapters conformance benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find gateway adapters conformance benchmarks exploration tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The development lock holds all that the demo needs, so its stamp stands for both.
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python

@@ -69,7 +69,8 @@ class KeyTaken(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gated:
     """What the gates and the policy yield: leave to dispatch, and where to. `dispatch_by` bounds the leave by
-    the wall clock too, since monotonic time stands still while the machine sleeps; `judged` is
+    the wall clock too, since monotonic time stands still while the machine sleeps, and by the lives of approval
+    and proposal, which the gates judged as of the attempt's beginning; `judged` is
     `ProposalFile.standing` as the gates saw it."""
 
     authorization: Authorization
@@ -205,7 +206,8 @@ class Run:
             if judgement.code in UNAVAILABLE:
                 self.note(Signal.DEPENDENCY_UNAVAILABLE, code=judgement.code)
             raise AttemptEnded(End.BLOCKED, judgement.code)
-        assert case.file is not None and case.proposal is not None and self.engagement is not None
+        assert case.file is not None and case.proposal is not None and case.approval is not None
+        assert self.engagement is not None
         ruling = self.rule(case.proposal, tuple(verdict.gate for verdict in judgement.verdicts))
         bounds, clock = self.ports.bounds, self.ports.clock
         authorization = Authorization.grant(
@@ -216,7 +218,11 @@ class Run:
         )
         return Gated(
             authorization=authorization,
-            dispatch_by=self.now() + timedelta(seconds=bounds.authorization_seconds),
+            dispatch_by=min(
+                self.now() + timedelta(seconds=bounds.authorization_seconds),
+                case.approval.statement.expires_at,
+                case.proposal.expires_at,
+            ),
             judged=case.file.standing,
             engagement=self.engagement,
             ruling=ruling,

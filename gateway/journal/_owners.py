@@ -12,12 +12,35 @@ import os
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from gateway.contracts.references import OwnerId
 
 
+class Liveness(Protocol):
+    """Which processes live; `owner` is this one."""
+
+    owner: OwnerId
+
+    def dead(self, owner: str) -> bool:
+        """Whether that process has ended. Never true of this one."""
+        ...
+
+    def others(self) -> bool:
+        """Whether any other process has the journal open."""
+        ...
+
+    def sweep(self, referred: Collection[str]) -> None:
+        """Forget dead owners to whom nothing in the journal refers any more."""
+        ...
+
+    def release(self, *, referred: bool) -> None:
+        """End: others see this process dead from now on."""
+        ...
+
+
 class Owners:
-    """This process's lock, and the question whether another's is still held."""
+    """This process's lock, and the question whether another's is still held: `Liveness` by files."""
 
     def __init__(self, journal: Path) -> None:
         self._folder = journal.with_name(journal.name + ".owners")

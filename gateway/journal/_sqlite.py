@@ -36,7 +36,7 @@ from gateway.journal import _sqlite_reads as reads
 from gateway.journal import _sqlite_writes as writes
 from gateway.journal._entries import ATTEMPTS_AT_ONCE, Statement, check
 from gateway.journal._key import SiblingKey
-from gateway.journal._owners import Owners
+from gateway.journal._owners import Liveness, Owners
 from gateway.journal._sqlite_archive import open_archive
 from gateway.journal._sqlite_connection import Synchronous, compact, connect, create, migrate
 from gateway.journal._sqlite_writer import Transactions, Writer, Writes
@@ -53,7 +53,7 @@ class SqliteJournal:
         key: SiblingKey,
         reader: sqlite3.Connection,
         writer: Writes,
-        owners: Owners,
+        owners: Liveness,
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         self._path = path

@@ -11,6 +11,7 @@ import pytest
 
 from adapters.sandbox.adapter import SandboxAdapter
 from adapters.sandbox.faults import Action, Fault
+from gateway.config import Bounds
 from gateway.contracts.adapter import Authorized, Basis, Commitment, Descriptor, Observation, Query, Receipt
 from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code
@@ -86,6 +87,23 @@ class TestAnAuthorizationThatOutlivedItself:
                 world.clock.wall = timedelta(hours=1)
 
             world.after_intent(gateway, sleep)
+            outcome = await world.rehearsal.commit(gateway, proposal)
+        assert (outcome.state, outcome.code) == (State.BLOCKED, Code.AUTHORIZATION_EXPIRED)
+        assert outcome.effect is Effect.NOT_SENT
+        assert await world.sent() == 0
+
+    @pytest.mark.requirement("CARD-08")
+    async def test_leave_to_dispatch_ends_with_what_it_rests_on(self, make_world: Any) -> None:
+        """The gates judged approval and proposal as of the attempt's beginning; both have expired since."""
+        world = await make_world(bounds=Bounds(authorization_seconds=60))
+        async with world.gateway() as gateway:
+            expires = world.clock.now() + timedelta(seconds=40)
+            proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol(), expires_at=expires)
+
+            async def dawdle() -> None:
+                world.clock.wall = timedelta(seconds=41)
+
+            world.after_intent(gateway, dawdle)
             outcome = await world.rehearsal.commit(gateway, proposal)
         assert (outcome.state, outcome.code) == (State.BLOCKED, Code.AUTHORIZATION_EXPIRED)
         assert outcome.effect is Effect.NOT_SENT

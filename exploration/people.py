@@ -1,0 +1,335 @@
+"""The people of a practice: what they ask, decide, start, doubt and repeat, drawn by a history's own generator.
+
+Owns: their acts, each a few calls let loose at once, and what they remember (`exploration.matters`). They sign by the
+machines' wall clock, and wait by a watch of their own. Refuses: to state that something is absent before having waited.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from exploration.matters import Matter, Mystery, attempting, saying, target_of
+from exploration.practice import BEGINNING, SLOT
+from gateway.contracts.connection import Connection
+from gateway.contracts.outcome import Outcome
+from gateway.contracts.proposal import Operation, Target
+from gateway.contracts.references import AttemptId
+from gateway.contracts.statements import Choice, Finding, Verdict
+
+if TYPE_CHECKING:
+    from exploration.history import History
+    from exploration.world import Running
+
+PATIENCE_SECONDS: Final = 60.0
+"""So long, by their own watch, people wait before a look that finds nothing convinces them."""
+
+KEPT: Final = 24
+"""How many matters people still think of."""
+
+
+class People:
+    """Everybody in one history."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._random = history.random
+        self._practice = history.world.practice
+        self._matters: deque[Matter] = deque(maxlen=KEPT)
+        self._mysteries: dict[str, Mystery] = {}
+        self._booked: list[Target] = []
+        self._slots = 0
+
+    def act(self) -> None:
+        """One to three acts at once."""
+        self._practice.clock.at = self._history.world.clock.now()
+        several = self._random.choice((1, 1, 1, 2, 3))
+        for act in self._random.choices([act for act, _ in _ACTS], [share for _, share in _ACTS], k=several):
+            act(self)
+
+    def again(self, at: Running | None = None) -> None:
+        """A trigger that was presented before."""
+        matter = self._matter()
+        if matter.triggers:
+            kind, token = self._random.choice(matter.triggers)
+            self._history.call(kind, attempting(kind, token), matter.learn, at)
+
+    # -- what they do, bit by bit -----------------------------------------------------------------------
+
+    def _ask(self, operation: Operation = Operation.BOOK, **how: Any) -> Matter:
+        how.setdefault("connection", self._connection())
+        if how.get("start") is None:
+            self._slots += 1
+            how["start"] = BEGINNING + timedelta(days=30) + self._slots * SLOT
+        matter = Matter(self._practice.ask(operation, **how))
+        self._matters.append(matter)
+        return matter
+
+    def _connection(self) -> Connection:
+        calm, risky = self._practice.connections.values()
+        return risky if self._history.chance(0.2) else calm
+
+    def _record(self, matter: Matter) -> None:
+        """Have it recorded and approved, as far as the gateway takes it."""
+        document = matter.asked.proposal.canonical().decode()
+        self._history.say("propose", saying("propose", document))
+        self._history.drive()
+        self._approve(matter)
+        self._history.drive()
+
+    def _approve(self, matter: Matter) -> None:
+        matter.approval, token = self._practice.approve(matter.asked)
+        self._history.say("decide", saying("decide", token))
+
+    def _token(self, matter: Matter, kind: str = "commit") -> str | None:
+        practice, proposal = self._practice, matter.asked.proposal
+        operator = practice.reviewer if self._history.chance(0.1) else practice.operator
+        if kind == "check":
+            return practice.office.check(proposal, operator=operator, approval=matter.approval).token
+        if matter.approval is None:
+            return None
+        return practice.office.commit(proposal, operator=operator, approval=matter.approval).token
+
+    def _present(self, matter: Matter, kind: str, token: str, at: Running | None = None) -> None:
+        matter.triggers.append((kind, token))
+
+        def learn(answer: Outcome) -> None:
+            matter.learn(answer)
+            if not answer.replayed and (target := target_of(answer)) is not None:
+                self._booked.append(target)
+
+        self._history.call(kind, attempting(kind, token), learn, at)
+
+    def _commit_of(self, matter: Matter) -> None:
+        """One to three callers: with one trigger, or with one each."""
+        callers, token = self._random.choice((1, 1, 1, 2, 3)), self._token(matter)
+        for _ in range(callers):
+            if token is not None:
+                self._present(matter, "commit", token)
+            if self._history.chance(0.4):
+                token = self._token(matter)
+
+    def _matter(self) -> Matter:
+        return self._random.choice(self._matters) if self._matters else self._ask()
+
+    # -- acts -------------------------------------------------------------------------------------------
+
+    def _book(self) -> None:
+        matter = self._ask()
+        self._record(matter)
+        self._commit_of(matter)
+        self._interfere(matter)
+
+    def _change(self) -> None:
+        """Reschedule or cancel what was booked; sometimes two people the same appointment."""
+        if not self._booked:
+            self._book()
+            return
+        target = self._booked.pop(self._random.randrange(len(self._booked)))
+        for _ in range(self._random.choice((1, 1, 1, 2))):
+            operation = self._random.choice((Operation.RESCHEDULE, Operation.CANCEL))
+            matter = self._ask(operation, target=target)
+            self._record(matter)
+            self._commit_of(matter)
+
+    def _siblings(self) -> None:
+        """Two proposals for one hour: of two patients, or of one."""
+        first = self._ask()
+        wanted = first.asked.resolved.particulars
+        connection = self._practice.connections[first.asked.proposal.connection]
+        patient = wanted.patient if self._history.chance(0.5) else None
+        second = self._ask(start=wanted.start, patient=patient, connection=connection)
+        for matter in (first, second):
+            self._record(matter)
+        for matter in (first, second):
+            self._commit_of(matter)
+
+    def _interfere(self, matter: Matter) -> None:
+        """While a commit runs, somebody says something about its proposal."""
+        if self._history.chance(0.25):
+            self._random.choice((self._stop, self._withdraw, self._revise, self._approve, self._reject))(matter)
+
+    def _stop(self, matter: Matter) -> None:
+        practice = self._practice
+        self._history.say(
+            "stop", saying("stop", practice.office.stop(matter.asked.proposal, operator=practice.operator).token)
+        )
+
+    def _withdraw(self, matter: Matter) -> None:
+        practice = self._practice
+        signed = practice.office.withdraw(matter.asked.proposal, operator=practice.operator)
+        self._history.say("withdraw", saying("withdraw", signed.token))
+
+    def _revise(self, matter: Matter) -> None:
+        self._slots += 1
+        start = BEGINNING + timedelta(days=30) + self._slots * SLOT
+        proposal = matter.asked.proposal
+        connection = self._practice.connections[proposal.connection]
+        matter.asked = self._practice.ask(
+            proposal.operation, target=proposal.target, start=start, revising=proposal, connection=connection
+        )
+        matter.approval = None
+        self._history.say("propose", saying("propose", matter.asked.proposal.canonical().decode()))
+
+    def _reject(self, matter: Matter) -> None:
+        practice = self._practice
+        signed = practice.reviews.review(matter.asked.proposal, reviewer=practice.reviewer, verdict=Verdict.REJECT)
+        self._history.say("decide", saying("decide", signed.decision.token))
+
+    def _speak(self) -> None:
+        """Somebody says something about an older proposal; sometimes it is tried again afterwards."""
+        matter = self._matter()
+        self._random.choice((self._stop, self._withdraw, self._revise, self._reject))(matter)
+        self._history.drive()
+        if self._history.chance(0.7):
+            self._approve(matter)
+            self._commit_of(matter)
+
+    def _replay(self) -> None:
+        for _ in range(self._random.choice((1, 2, 4))):
+            self.again()
+
+    def _afresh(self) -> None:
+        """Another trigger, and perhaps another approval, for what may have ended already."""
+        matter = self._matter()
+        if self._history.chance(0.6) or matter.approval is None:
+            self._approve(matter)
+            self._history.drive()
+        self._commit_of(matter)
+
+    def _check(self) -> None:
+        matter = self._matter()
+        token = self._token(matter, "check")
+        if token is not None:
+            self._present(matter, "check", token)
+
+    def _answer(self) -> None:
+        """Answer an attempt that paused, perhaps twice at once, or stop it."""
+        paused = [matter for matter in self._matters if matter.paused and matter.approval]
+        if not paused:
+            self._book()
+            return
+        matter = self._random.choice(paused)
+        if self._history.chance(0.15):
+            self._stop(matter)
+            return
+        outcome, practice = matter.paused.pop(), self._practice
+        for _ in range(self._random.choice((1, 1, 2))):
+            choice = Choice.DECLINE if self._history.chance(0.2) else Choice.PROCEED
+            assert matter.approval is not None
+            signed = practice.office.resume(
+                matter.asked.proposal,
+                operator=practice.operator,
+                approval=matter.approval,
+                paused=outcome,
+                choice=choice,
+            )
+            self._present(matter, "resume", signed.token)
+        self._interfere(matter)
+
+    def _look(self) -> None:
+        """Look at what ended unknown."""
+        self._find()
+        for mystery in self._drawn():
+            watch = self._history.world.loop.time() - mystery.since
+            if watch < PATIENCE_SECONDS and self._history.chance(0.5):
+                self._history.world.pass_time(PATIENCE_SECONDS)
+                self._practice.clock.at = self._history.world.clock.now()
+                watch = PATIENCE_SECONDS
+            practice, proposal = self._practice, mystery.asked.proposal
+            trigger = practice.office.observe(proposal, operator=practice.operator, attempt=mystery.attempt)
+            patient = watch >= PATIENCE_SECONDS
+
+            def learn(answer: Outcome, mystery: Mystery = mystery, patient: bool = patient) -> None:
+                mystery.learn(answer, patient=patient)
+
+            for _ in range(2 if self._history.chance(0.1) else 1):
+                self._history.call("observe", attempting("observe", trigger.token), learn)
+        self._history.drive()
+
+    def _resolve(self) -> None:
+        """State what became of it: by what was seen, else that people saw to it."""
+        self._look()
+        practice = self._practice
+        for mystery in self._drawn():
+            seen = mystery.present or mystery.absent
+            finding = (
+                Finding.APPLIED if mystery.present else Finding.ABSENT if mystery.absent else Finding.HANDLED_BY_HAND
+            )
+            if seen is None and self._history.chance(0.7):
+                continue
+            signed = practice.office.resolve(
+                practice.reference,
+                mystery.attempt,
+                closing_hash=mystery.closing_hash,
+                finding=finding,
+                resolver=practice.operator,
+                observation=seen,
+            )
+            self._history.say("resolve", saying("resolve", signed.token))
+            self._history.told.events[f"resolved {finding}"] += 1
+            if finding is Finding.ABSENT:
+                self._history.drive()
+                matter = Matter(mystery.asked)
+                self._matters.append(matter)
+                self._approve(matter)
+                self._history.drive()
+                self._commit_of(matter)
+
+    def _find(self) -> None:
+        """What the list of unresolved attempts shows to whoever looks at it."""
+        rows = self._history.world.database.execute(
+            "SELECT attempt, proposal_digest, outcome FROM attempts a WHERE outcome IS NOT NULL "
+            "AND (effect = 'UNKNOWN' OR (state = 'ERROR' AND effect = 'APPLIED')) AND NOT EXISTS "
+            "(SELECT 1 FROM records r WHERE r.attempt = a.attempt AND r.kind = 'resolution') ORDER BY a.rowid"
+        ).fetchall()
+        known, self._mysteries = self._mysteries, {}
+        for attempt, digest, outcome in rows:
+            asked = self._practice.asked[digest]
+            self._mysteries[attempt] = known.get(attempt) or Mystery(
+                AttemptId(attempt), asked, json.loads(outcome)["closing_hash"], self._history.world.loop.time()
+            )
+
+    def _drawn(self) -> list[Mystery]:
+        found = list(self._mysteries.values())
+        return self._random.sample(found, min(len(found), self._random.choice((1, 1, 2, 4))))
+
+    def _suspend(self) -> None:
+        connection = self._random.choice(list(self._practice.connections))
+        self._history.say("suspend", lambda gateway: gateway.suspend(connection, True))
+        self._history.drive()
+        for _ in range(3):
+            self._commit_of(self._matter())
+        self._history.drive()
+        self._history.say("suspend", lambda gateway: gateway.suspend(connection, False))
+
+    def _restart(self) -> None:
+        self._history.restart()
+
+    def _power_cut(self) -> None:
+        self._history.power_cut()
+
+    def _jump(self) -> None:
+        self._history.jump()
+        self._practice.clock.at = self._history.world.clock.now()
+
+
+_ACTS: Final[tuple[tuple[Callable[[People], None], int], ...]] = (
+    (People._book, 18),
+    (People._replay, 26),
+    (People._afresh, 12),
+    (People._change, 12),
+    (People._siblings, 4),
+    (People._speak, 4),
+    (People._check, 8),
+    (People._answer, 5),
+    (People._look, 6),
+    (People._resolve, 8),
+    (People._suspend, 1),
+    (People._restart, 2),
+    (People._power_cut, 1),
+    (People._jump, 3),
+)
