@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -144,16 +145,16 @@ def arm(peer: Peer, behaviour: Behaviour) -> None:
 
 def connected(peer: Peer, slow: bool) -> Connection:
     """A connection to the peer with a password for it, so that there is something to send again at a challenge."""
-    limits = Limits(request_seconds=1, commit_seconds=3) if slow else Limits()
+    limits = Limits(request_seconds=2, commit_seconds=4) if slow else Limits()
     scheme = "https" if peer.tls else "http"
     credential = CredentialUse(scheme=Scheme.BASIC, name="vendor")
     return make_connection(f"{scheme}://127.0.0.1:{peer.port}/", credential=credential, limits=limits)
 
 
-async def prepared(cell: Cell, peer: Peer) -> AdapterHarness:
-    """An attempt of the cell's kind; a reschedule or cancellation has its booking made before."""
+async def prepared(cell: Cell, peer: Peer, here: Callable[[], None]) -> AdapterHarness:
+    """An attempt of the cell's kind, which calls `here` directly before it writes; a reschedule or cancellation has
+    its booking made before."""
     request = make_request(connected(peer, cell.behaviour.slow))
-    here = lambda: arm(peer, cell.behaviour)  # noqa: E731 - two adapters take the same one
     if not isinstance(cell.write, Operation):
         peer.system = lambda call: reply(200) if call.method == "GET" else reply(201)
         return AdapterHarness(Plain(cell.write, cell.warm, here), request, secret="user:password")
@@ -169,15 +170,27 @@ async def prepared(cell: Cell, peer: Peer) -> AdapterHarness:
     return booking.following(cell.write, start, armed)
 
 
-async def tried(cell: Cell, elsewhere: Peer, tls: ssl.SSLContext) -> list[str]:
-    """What is wrong with what the peer saw and the boundary said; nothing, if all is right."""
+async def tried(cell: Cell, elsewhere: Peer, tls: ssl.SSLContext, turn: asyncio.Lock) -> list[str]:
+    """What is wrong with what the peer saw and the boundary said; nothing, if all is right.
+
+    Cells wait for their deadlines all at once, and take turns in coming so far: on a machine that has no time for
+    them all, a read must not run out of its own.
+    """
     peer = Peer(tls=tls if cell.tls else None, keeps=cell.warm, elsewhere=f"http://127.0.0.1:{elsewhere.port}/")
-    async with peer.listening(), asyncio.timeout(HANG_SECONDS), await prepared(cell, peer) as harness:
-        ready = await harness.readiness()
-        if ready is not None:
-            return [f"{cell}: not ready, {ready}"]
-        result = await harness.commit()
-        await peer.settled()
+    await turn.acquire()
+    with ExitStack() as busy:
+        busy.callback(turn.release)
+
+        def here() -> None:
+            busy.close()
+            arm(peer, cell.behaviour)
+
+        async with peer.listening(), asyncio.timeout(HANG_SECONDS), await prepared(cell, peer, here) as harness:
+            ready = await harness.readiness()
+            if ready is not None:
+                return [f"{cell}: not ready, {ready}"]
+            result = await harness.commit()
+            await peer.settled()
     return [f"{cell}: {complaint}" for complaint in complaints(cell, peer, result)]
 
 

@@ -31,7 +31,8 @@ def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("behaviour", [pytest.param(each, id=each.says) for each in BEHAVIOURS])
 async def test_a_peer_that(behaviour: Behaviour, authority: Authority) -> None:
     async with Peer().listening() as elsewhere:
-        found = await asyncio.gather(*(tried(cell, elsewhere, authority.server) for cell in cells(behaviour)))
+        turn = asyncio.Lock()
+        found = await asyncio.gather(*(tried(cell, elsewhere, authority.server, turn) for cell in cells(behaviour)))
         assert list(chain.from_iterable(found)) == []
         assert elsewhere.connections == 0
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -24,7 +24,7 @@ from gateway.contracts.statements import (
     Verdict,
 )
 from gateway.contracts.words import ApprovalUse, Effect, Next, ObservationFinding, Severity, Standing, State
-from gateway.errors import SignatureRefused
+from gateway.errors import Conflict, SignatureRefused
 from gateway.gateway import Gateway
 from gateway.surfaces.local import OPERATOR, REVIEWER
 from gateway.surfaces.sign import sign
@@ -345,7 +345,10 @@ class TestGates:
 
     @pytest.mark.requirement("GATE-21")
     async def test_an_expired_approval_blocks(self, world: Any) -> None:
-        outcome = await self.signed(world, lambda decision: {"expires_at": decision.issued_at})
+        """It was good for a minute, and the gateway comes a second late."""
+        outcome = await self.signed(
+            world, lambda decision: {"expires_at": decision.issued_at + timedelta(seconds=60)}, late=61
+        )
         assert ended(outcome) == blocked(Code.APPROVAL_EXPIRED, Next.NEW_APPROVAL)
 
     @pytest.mark.requirement("AUTH-05")
@@ -358,14 +361,17 @@ class TestGates:
         outcome = await self.signed(world, lambda decision: {"operations": (Notice.SEND_MESSAGE,)})
         assert ended(outcome) == blocked(Code.APPROVAL_UNCOVERED, Next.NEW_APPROVAL)
 
-    async def signed(self, world: Any, change: Any) -> Outcome:
-        """An attempt on a decision that a trusted surface signed in another form than ours would."""
-        async with world.gateway() as gateway:
+    async def signed(self, world: Any, change: Any, late: int = 0) -> Outcome:
+        """An attempt on a decision that a trusted surface signed in another form than ours would; made by a gateway
+        that is some seconds `late`."""
+        clock = LateClock()
+        async with world.gateway(clock=clock) as gateway:
             proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
             surface = world.local.surface(REVIEWER)
             reviewer = world.local.desk.reviewer
             decision = surface.review(proposal, reviewer=reviewer, verdict=Verdict.APPROVE).decision.statement
             await gateway.decide(sign(decision.model_copy(update=change(decision)), surface.key))
+            clock.late = timedelta(seconds=late)
             outcome: Outcome = await gateway.commit(world.rehearsal.trigger(proposal, decision.decision_id))
         return outcome
 
@@ -522,6 +528,7 @@ class TestUnknown:
         async with world.gateway() as gateway:
             proposal, outcome = await self.lose(world, gateway, Fault.DROP_BEFORE)
             seen = await world.rehearsal.observe(gateway, proposal, outcome)
+        assert outcome.observation.finding is ObservationFinding.INDETERMINATE  # the one look, right after the request
         assert seen.observation is not None
         assert seen.observation.finding is ObservationFinding.INDETERMINATE
 
@@ -534,6 +541,27 @@ class TestUnknown:
         assert resolved.standing is Standing.CONFIRMED
         assert resolved.state is State.ERROR
         assert ended(again)[:2] == (State.BLOCKED, Code.PROPOSAL_EXECUTED)
+
+    async def test_absence_needs_a_look_that_found_it(self, world: Any) -> None:
+        async with world.gateway() as gateway:
+            proposal, outcome = await self.lose(world, gateway, Fault.DROP_BEFORE)
+            unseen = outcome.model_copy(update={"observation": None})
+            early = await world.rehearsal.observe(gateway, proposal, outcome)
+            for supposed in (unseen, early):
+                with pytest.raises(Conflict, match="observation"):
+                    await world.rehearsal.resolve(gateway, supposed, Finding.ABSENT)
+            again = await world.rehearsal.commit(gateway, proposal)
+        assert ended(again)[:2] == (State.BLOCKED, Code.PROPOSAL_FROZEN)
+
+    @pytest.mark.requirement("CARD-11")
+    async def test_the_first_resolution_stands(self, world: Any) -> None:
+        async with world.gateway() as gateway:
+            _, outcome = await self.lose(world, gateway)
+            await world.rehearsal.resolve(gateway, outcome, Finding.APPLIED)
+            with pytest.raises(Conflict, match="already resolved"):
+                await world.rehearsal.resolve(gateway, outcome, Finding.HANDLED_BY_HAND)
+            standing = (await gateway.attempt(outcome.attempt)).outcome.standing
+        assert standing is Standing.CONFIRMED
 
     @pytest.mark.requirement("FAIL-24")
     async def test_what_was_observed_can_later_be_cancelled_by_a_new_proposal(self, world: Any) -> None:

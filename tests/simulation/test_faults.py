@@ -19,7 +19,7 @@ import pytest
 from adapters.sandbox.adapter import SandboxAdapter
 from adapters.sandbox.faults import Action, Fault
 from gateway.clock import SystemClock
-from gateway.config import PluginUse
+from gateway.config import Bounds, PluginUse
 from gateway.contracts.adapter import Authorized, Receipt
 from gateway.contracts.evidence import ConsentEvidence, Question
 from gateway.contracts.failures import Code
@@ -123,6 +123,24 @@ class TestSinks:
         assert outcome.external_reference is not None
         assert again.code is Code.PROPOSAL_EXECUTED
         assert await watched.sent() == 1
+
+    @pytest.mark.requirement("GATE-29")
+    async def test_a_sink_that_does_not_answer_in_time_has_not_accepted(
+        self, make_world: Any, sink: WatchedSink
+    ) -> None:
+        world = await make_world(sinks=(WATCHED,), bounds=Bounds(sink_seconds=1))
+        world.options["plugins"] = [sink.plugin()]
+
+        async def hang(batch: Sequence[Event]) -> None:
+            if Signal.INTENT_RECORDED in {event.signal for event in batch}:
+                await asyncio.Event().wait()
+
+        sink.on_accept = hang
+        async with world.gateway() as gateway:
+            proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
+            outcome = await world.rehearsal.commit(gateway, proposal)
+        assert of(outcome)[:3] == (State.BLOCKED, Code.AUDIT_UNAVAILABLE, Effect.NOT_SENT)
+        assert await world.sent() == 0
 
     @pytest.mark.requirement("FAIL-12")
     async def test_a_trigger_that_no_sink_can_record_makes_no_attempt(self, watched: Any, sink: WatchedSink) -> None:
@@ -239,9 +257,12 @@ class TestJournal:
         assert await world.sent() == 0
 
     @pytest.mark.requirement("FAIL-11", "STATE-21")
-    async def test_an_outcome_that_cannot_be_recorded_is_unknown_and_stops_all_dispatching(self, world: Any) -> None:
+    @pytest.mark.parametrize("error", [JournalFailed("disk"), JournalUnavailable("full")])
+    async def test_an_outcome_that_cannot_be_recorded_is_unknown_and_stops_all_dispatching(
+        self, world: Any, error: Exception
+    ) -> None:
         async with world.gateway() as gateway:
-            gateway.ports.journal = BreakingJournal(gateway.ports.journal, JournalFailed("disk"), 2)
+            gateway.ports.journal = BreakingJournal(gateway.ports.journal, error, 2)
             proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
             outcome = await world.rehearsal.commit(gateway, proposal)
             other = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
@@ -375,8 +396,6 @@ class TestEvidence:
         assert of(outcome)[:2] == (State.BLOCKED, Code.EVIDENCE_UNAVAILABLE)
 
     async def test_a_source_that_never_answers_blocks_in_bounded_time(self, make_world: Any) -> None:
-        from gateway.config import Bounds
-
         world = await make_world(bounds=Bounds(evidence_seconds=1))
 
         async def silent(question: Question) -> Any:
