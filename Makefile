@@ -17,7 +17,7 @@ SECONDS ?= 600
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs chaos crash powerloss simulate bench profile growth lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs chaos crash faults powerloss simulate bench profile growth lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ chaos: $(VENV)/dev.stamp ## kill gateways and their PostgreSQL server at random,
 
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
 	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py tests/processes/test_archiving.py
+
+faults: $(VENV)/dev.stamp ## a failing and a full disk at every durable call of a commit (needs strace)
+	GATEWAY_FAULT_CALLS=all GATEWAY_FAULT_ERRORS=EIO,ENOSPC $(BIN)/python -m pytest -q -s tests/processes/test_disk_faults.py
 
 powerloss: $(VENV)/dev.stamp ## judge every image that a power loss could leave (strace; POWERLOSS="--images 500 --json")
 	$(BIN)/python -m tests.power $(POWERLOSS)

@@ -38,7 +38,7 @@ from gateway.journal._entries import ATTEMPTS_AT_ONCE, Statement, check
 from gateway.journal._key import SiblingKey
 from gateway.journal._owners import Liveness, Owners
 from gateway.journal._sqlite_archive import open_archive
-from gateway.journal._sqlite_connection import Synchronous, compact, connect, create, migrate
+from gateway.journal._sqlite_connection import Synchronous, compact, connect, create, keep_names, migrate
 from gateway.journal._sqlite_writer import Transactions, Writer, Writes
 
 BUSY_SECONDS: Final = 5.0
@@ -89,6 +89,7 @@ class SqliteJournal:
             reader = connect(path, Synchronous.FULL, busy_seconds)
             opened.callback(reader.close)
             reader.execute("PRAGMA query_only = 1")
+            keep_names(path)  # by now the WAL is there, and stays while anybody has the journal open
             owners = Owners(path)
             opened.pop_all()
             return cls(path, sibling_key, reader, Writer(Transactions(durable, light)), owners, busy_seconds)

@@ -91,13 +91,24 @@ def create(path: Path) -> None:
     """Make an empty, owner-only file where there is none; raises `ConfigurationError` naming what to do."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigurationError(f"cannot open {path.name}: {os.strerror(error.errno or 0)}") from None
+    keep_names(path)
+
+
+def keep_names(path: Path) -> None:
+    """Sync the directory in which the database and its WAL have their names; raises `ConfigurationError`.
+
+    SQLite does so for a WAL that it makes, never for the database, and does not look whether it succeeded.
+    """
     try:
-        os.fsync(directory)  # SQLite syncs the directory for its WAL, never for the database itself
-    finally:
-        os.close(directory)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise ConfigurationError(f"cannot open {path.name}: {os.strerror(error.errno or 0)}") from None
 
 
 def migrate(connection: sqlite3.Connection, name: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
 import resource
 import sqlite3
@@ -211,6 +213,22 @@ async def test_a_full_disk_is_seen_before_an_intent_is_tried(path: Path, tell: A
     case = tell.case()
     assert (await journal.append(tell.intended(case.header(), case=case))).admission is Admission.ADMITTED
     await journal.aclose()
+
+
+async def test_a_wal_whose_name_cannot_be_made_durable_is_not_written_to(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite syncs the directory of a new WAL and does not look whether it succeeded."""
+    real = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if path.with_name(path.name + "-wal").exists():
+            raise OSError(errno.EIO, "")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(ConfigurationError, match="Input/output error"):
+        open_at(path)
 
 
 async def test_a_transaction_that_can_be_neither_ended_nor_undone_is_the_last_and_keeps_nobody_waiting(
