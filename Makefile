@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 RACE := .venv-bench
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 BREAKS ?=
+BUGS ?=
 MUTANTS ?=
 POWERLOSS ?=
 MODULES ?=
@@ -17,7 +18,7 @@ SECONDS ?= 600
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks mutate docs chaos crash faults powerloss simulate bench profile growth lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks planted mutate docs chaos crash faults powerloss simulate bench profile growth lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,9 @@ requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalo
 
 breaks: $(VENV)/dev.stamp ## replay the recorded one-line breaks; each must be noticed (BREAKS="STATE-03 …")
 	$(BIN)/python -m conformance.catalogue.breaks $(BREAKS)
+
+planted: $(VENV)/dev.stamp ## plant realistic bugs; two layers must catch each (BUGS="resent-after-a-timeout …" for some; WRITE=1 for the page)
+	$(BIN)/python -m conformance.catalogue.planted $(BUGS) $(if $(WRITE),--write)
 
 mutate: $(VENV)/mutation.stamp ## try the tests on mutants of the code (MODULES="lifecycle …" for some; AGAIN=1 goes on, WRITE=1: the page)
 	$(BIN)/python -m mutation $(MODULES) $(if $(AGAIN),--again) $(if $(WRITE),--write)

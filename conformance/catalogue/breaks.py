@@ -9,13 +9,7 @@ collection error or a passing test is no evidence. First all named tests must pa
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import queue
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,11 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from conformance.catalogue import Row, read_toml, rows
+from conformance.catalogue.copies import copies, run_tests
 from conformance.catalogue.plugin import ASSERTION
 
 WORKERS: Final = 2
 TIMEOUT_SECONDS: Final = 120
-_LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "build", "dist")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +61,6 @@ def recorded() -> tuple[Break, ...]:
     )
 
 
-def run_tests(tree: Path, tests: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
-    """(the plugin's record, what pytest printed) for these tests in that tree; None if nothing was recorded."""
-    record = tree / ".breaks-record.json"
-    record.unlink(missing_ok=True)
-    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    options = ["-q", "--tb=line", "-p", "no:cacheprovider", "--requirements-record", str(record)]
-    try:
-        done = subprocess.run(  # noqa: S603 (fixed program, recorded test ids)
-            [sys.executable, "-m", "pytest", *options, *tests],
-            cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return None, f"no end within {TIMEOUT_SECONDS} seconds"
-    if not record.exists():
-        return None, (done.stdout + done.stderr)[-2000:]
-    return json.loads(record.read_text(encoding="utf-8")), done.stdout[-2000:]
-
-
 def apply(entry: Break, tree: Path) -> str | None:
     """Write the break into the copy; returns a complaint where its old text is not there exactly once."""
     path = tree / entry.file
@@ -102,7 +78,7 @@ def judge(entry: Break, tree: Path) -> Result:
     try:
         if complaint := apply(entry, tree):
             return Result(entry, complaint)
-        record, output = run_tests(tree, entry.tests)
+        record, output = run_tests(tree, entry.tests, timeout_seconds=TIMEOUT_SECONDS)
     finally:
         if original is not None:
             path.write_bytes(original)
@@ -127,26 +103,18 @@ def _unnoticed(entry: Break, tests: Sequence[dict[str, Any]]) -> str | None:
 
 def replay(entries: Sequence[Break], root: Path) -> list[Result]:
     """Judge every break, two at a time, each in a copy of its own; the order is the registry's."""
-    with tempfile.TemporaryDirectory(prefix="breaks-") as directory:
-        trees: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        for number in range(WORKERS):
-            trees.put(Path(shutil.copytree(root, Path(directory) / str(number), ignore=_LEFT_OUT)))
-        tree = trees.get()
+    with copies(root, WORKERS) as trees, ThreadPoolExecutor(WORKERS) as pool:
         named = sorted({test for entry in entries for test in entry.tests})
-        record, output = run_tests(tree, named)
-        trees.put(tree)
+        with trees.one() as tree:
+            record, output = run_tests(tree, named, timeout_seconds=TIMEOUT_SECONDS)
         if record is None or record["exit"] != 0:
             raise SystemExit(f"the named tests must pass before anything is broken:\n{output}")
 
         def one(entry: Break) -> Result:
-            copy = trees.get()
-            try:
+            with trees.one() as copy:
                 return judge(entry, copy)
-            finally:
-                trees.put(copy)
 
-        with ThreadPoolExecutor(WORKERS) as pool:
-            return list(pool.map(one, entries))
+        return list(pool.map(one, entries))
 
 
 def unknown_rows(entries: Sequence[Break], known: Sequence[Row]) -> list[str]:

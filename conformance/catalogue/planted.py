@@ -1,0 +1,297 @@
+"""`make planted`: put realistic bugs into copies of the tree and see at least two layers of tests catch each.
+
+`bugs/*.patch` are unified diffs, each headed by what it is and the layers that catch it; `bugs/layers.toml` says which
+tests a layer is. A layer catches a bug when its tests fail in the patched copy by what they observe and pass in the
+clean one: an import that breaks, an error while collecting or a run without end is no evidence. Unit tests are one
+layer, whichever areas of theirs are named. `--write` renews the table in `docs/reliability.md` from a full run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from conformance.catalogue import read_toml
+from conformance.catalogue.copies import Copies, copies, run_tests
+from conformance.documents.markdown import table, with_part
+
+BUGS: Final = Path(__file__).parent / "bugs"
+PAGE: Final = "docs/reliability.md"
+PART: Final = "planted bugs"
+ENOUGH: Final = 2
+WORKERS: Final = 2
+TIMEOUT_SECONDS: Final = 600
+MOST_BY_CHANCE: Final = 3
+NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
+NO_EVIDENCE: Final = frozenset({"ImportError", "ModuleNotFoundError", "SyntaxError", "NameError", "IndentationError"})
+
+_HEADER: Final = re.compile(r"(?P<says>[^\n]+)\n\nLayers: (?P<layers>[^\n]+)\n\n(?=diff --git )")
+_PLACE: Final = re.compile(r"^\+\+\+ b/(\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Some tests, and what they are told as. Layers of one `kind` count once."""
+
+    name: str
+    kind: str
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """One patch: what the bug is, the layers that catch it, the files that it changes."""
+
+    path: Path
+    says: str
+    layers: tuple[str, ...]
+    places: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """What one layer did with one bug: the test that failed first, or why there is none."""
+
+    layer: Layer
+    test: str | None
+    complaint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One bug and what its layers did with it."""
+
+    bug: Bug
+    catches: tuple[Catch, ...]
+
+    @property
+    def caught(self) -> bool:
+        """By every layer that it names, of two kinds at least: else the header or the table says too much."""
+        kinds = {catch.layer.kind for catch in self.catches if catch.test}
+        return len(kinds) >= ENOUGH and all(catch.test for catch in self.catches)
+
+
+def layers() -> dict[str, Layer]:
+    return {
+        entry["name"]: Layer(entry["name"], entry.get("kind", entry["name"]), tuple(entry["tests"]))
+        for entry in read_toml("bugs/layers.toml")["layer"]
+    }
+
+
+def planted() -> tuple[Bug, ...]:
+    """Every patch, by name."""
+    return tuple(read(path, layers()) for path in sorted(BUGS.glob("*.patch")))
+
+
+def read(path: Path, known: Mapping[str, Layer]) -> Bug:
+    """One patch; raises ValueError where its header is not as it should be."""
+    text = path.read_text(encoding="utf-8")
+    header = _HEADER.match(text)
+    if header is None:
+        raise ValueError(f"{path.name}: a line that says what it is, a line of layers, then the diff")
+    names = tuple(header["layers"].split(", "))
+    if unknown := set(names) - known.keys():
+        raise ValueError(f"{path.name}: no layer {', '.join(sorted(unknown))}")
+    return Bug(path, header["says"], names, tuple(_PLACE.findall(text)))
+
+
+def git_apply(bug: Bug, tree: Path, *options: str) -> str | None:
+    """Apply the patch in a tree; returns git's complaint where it does not apply."""
+    git = shutil.which("git") or "git"
+    done = subprocess.run(  # noqa: S603 (fixed program, our own patches)
+        [git, "apply", *options, str(bug.path)], cwd=tree, capture_output=True, text=True, check=False
+    )
+    return done.stderr.strip() if done.returncode else None
+
+
+def judge(bug: Bug, known: Mapping[str, Layer], tree: Path, told: Mapping[str, str] = NOBODY) -> Verdict:
+    """Patch the copy, run the bug's layers in it, take the patch out again. `told` names, by layer, the test that the
+    page tells of: these are tried first, all in one run, and a layer as a whole only where its own passes."""
+    named = [known[name] for name in bug.layers]
+    if complaint := git_apply(bug, tree):
+        return Verdict(bug, tuple(Catch(layer, None, f"the patch does not apply: {complaint}") for layer in named))
+    try:
+        at_once = _at_once(named, tree, told)
+        return Verdict(bug, tuple(at_once.get(layer.name) or _tried(layer, tree) for layer in named))
+    finally:
+        if complaint := git_apply(bug, tree, "--reverse"):
+            raise RuntimeError(f"{bug.name} cannot be taken out again: {complaint}")
+
+
+def _at_once(named: Sequence[Layer], tree: Path, told: Mapping[str, str]) -> dict[str, Catch]:
+    """What the tests that the page tells of catch, by layer."""
+    places = {layer.name: _defining(layer, tree, told[layer.name]) for layer in named if layer.name in told}
+    files = sorted({place for found in places.values() for place in found})
+    if not files:
+        return {}
+    chosen = " or ".join(sorted(set(told.values())))
+    record, _ = run_tests(tree, files, "-k", chosen, timeout_seconds=TIMEOUT_SECONDS)
+    failing = _failed(record)
+    first = {
+        name: next((node for node in failing if node.partition("::")[0] in found), None)
+        for name, found in places.items()
+    }
+    nodes = sorted({node for node in first.values() if node is not None})
+    again = _failed(run_tests(tree, nodes, timeout_seconds=TIMEOUT_SECONDS)[0]) if nodes else {}
+    return {
+        layer.name: Catch(layer, node)
+        for layer in named
+        if (node := first.get(layer.name)) and again.get(node) == failing[node] and failing[node] not in NO_EVIDENCE
+    }
+
+
+def _defining(layer: Layer, tree: Path, test: str) -> list[str]:
+    """The layer's files in which a test of that name stands, relative to the tree."""
+    return [
+        str(path.relative_to(tree))
+        for place in layer.tests
+        for path in (sorted((tree / place).rglob("test_*.py")) or [tree / place])
+        if f"def {test}(" in path.read_text(encoding="utf-8")
+    ]
+
+
+def _tried(layer: Layer, tree: Path) -> Catch:
+    """The layer's first test that fails, and fails again alone: what a busy machine made fail is no evidence."""
+    by_chance: list[str] = []
+    while len(by_chance) <= MOST_BY_CHANCE:
+        options = ["--maxfail=1", *(option for node in by_chance for option in ("--deselect", node))]
+        record, output = run_tests(tree, layer.tests, *options, timeout_seconds=TIMEOUT_SECONDS)
+        if record is None:
+            return Catch(layer, None, f"did not run: {output.strip().splitlines()[-1] if output.strip() else '?'}")
+        failing = _failed(record)
+        if not failing:
+            return Catch(layer, None, f"survived {len(record['tests'])} tests" if record["tests"] else output)
+        ((node, exception),) = failing.items()
+        if _failed(run_tests(tree, [node], timeout_seconds=TIMEOUT_SECONDS)[0]) == failing:
+            evident = exception not in NO_EVIDENCE
+            return Catch(layer, node if evident else None, f"{node} failed by {exception}")
+        by_chance.append(node)
+    return Catch(layer, None, f"too many tests fail now and then: {', '.join(by_chance)}")
+
+
+def _failed(record: Mapping[str, Any] | None) -> dict[str, str]:
+    """The tests that failed, in order, and by which exception."""
+    ended = record["tests"] if record is not None else ()
+    return {test["node"]: test["exception"] for test in ended if test["outcome"] in ("failed", "error")}
+
+
+def replay(bugs: Sequence[Bug], known: Mapping[str, Layer], root: Path) -> Iterator[Verdict]:
+    """Judge every bug, two at a time, in the order of the bugs. First the tests that are to catch them must pass
+    without any: a whole layer where a bug of it has no such test yet."""
+    told = {says: dict(caught) for says, _, caught in told_on((root / PAGE).read_text(encoding="utf-8"))}
+    wanted: dict[str, set[str | None]] = defaultdict(set)
+    for bug in bugs:
+        for name in bug.layers:
+            wanted[name].add(told.get(bug.says, NOBODY).get(name))
+    with copies(root, WORKERS) as trees, ThreadPoolExecutor(WORKERS) as pool:
+        sound = pool.map(lambda name: _unbroken(known[name], wanted[name], trees), wanted)
+        if complaints := [complaint for complaint in sound if complaint]:
+            raise SystemExit("the tests must pass before anything is broken:\n" + "\n".join(complaints))
+
+        def one(bug: Bug) -> Verdict:
+            with trees.one() as tree:
+                return judge(bug, known, tree, told.get(bug.says, NOBODY))
+
+        yield from pool.map(one, bugs)
+
+
+def _unbroken(layer: Layer, wanted: set[str | None], trees: Copies) -> str | None:
+    named = sorted(each for each in wanted if each is not None)
+    chosen = ["-k", " or ".join(named)] if len(named) == len(wanted) else []
+    with trees.one() as tree:
+        record, output = run_tests(tree, layer.tests, *chosen, timeout_seconds=TIMEOUT_SECONDS)
+    return None if record is not None and record["exit"] == 0 else f"{layer.name}: {output}"
+
+
+def rows(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """The table of the page: each bug, where it is, and by layer the first test that failed."""
+    yield from table(
+        ("planted bug", "in", "caught by"),
+        (
+            (
+                verdict.bug.says,
+                ", ".join(f"`{place}`" for place in verdict.bug.places),
+                "; ".join(f"{catch.layer.name}: `{function(catch.test or '?')}`" for catch in verdict.catches),
+            )
+            for verdict in verdicts
+        ),
+    )
+
+
+def function(node: str) -> str:
+    """The test's own name, without file, class and parameters."""
+    return node.partition("[")[0].rpartition("::")[2]
+
+
+def told_on(page: str) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """The rows of the page's table: the bug, where it is, and by layer the test that caught it."""
+    part = page.partition(f"<!-- {PART}: made ")[2].partition(f"<!-- {PART}: end -->")[0]
+    cells = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")]
+    return [(says, places, re.findall(r"([a-z-]+): `(\w+)`", caught)) for says, places, caught in cells[1:]]
+
+
+def disagreements(page: str, root: Path) -> list[str]:
+    """Where a row of the page's table says other than its patch, or names a test that is not there. A patch without a
+    row was not replayed yet, or not caught."""
+    told, wanted, defined = told_on(page), {bug.says: bug for bug in planted()}, _tests_of(root)
+    faults = [] if told else ["the page has no table of planted bugs"]
+    for says, _, caught in told:
+        bug = wanted.get(says)
+        if bug is None or tuple(layer for layer, _ in caught) != bug.layers:
+            faults.append(f"the page tells another bug, or other layers: {says}")
+        faults += [f"{says}: there is no test {test}" for _, test in caught if test not in defined]
+    return faults
+
+
+def _tests_of(root: Path) -> set[str]:
+    found: set[str] = set()
+    for path in (root / "tests").rglob("test_*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m conformance.catalogue.planted", description=__doc__)
+    parser.add_argument("bugs", nargs="*", help="only these, by the name of their patch")
+    parser.add_argument("--write", action="store_true", help="renew the page's table; needs a run of all bugs")
+    chosen = parser.parse_args(arguments)
+    known, root = layers(), Path.cwd()
+    bugs = [bug for bug in planted() if not chosen.bugs or bug.name in chosen.bugs]
+    if missing := set(chosen.bugs) - {bug.name for bug in bugs}:
+        raise SystemExit(f"no such patch: {', '.join(sorted(missing))}")
+    if chosen.write and chosen.bugs:
+        raise SystemExit("--write needs a run of all bugs")
+    verdicts = []
+    for verdict in replay(bugs, known, root):
+        verdicts.append(verdict)
+        sys.stdout.write(f"{'caught' if verdict.caught else 'NOT CAUGHT'}  {verdict.bug.name}: {verdict.bug.says}\n")
+        for catch in verdict.catches:
+            told = catch.test or f"NO: {catch.complaint}"
+            sys.stdout.write(f"    {catch.layer.name}: {told}\n")
+        sys.stdout.flush()
+    escaped = [verdict for verdict in verdicts if not verdict.caught]
+    sys.stdout.write(f"{len(verdicts) - len(escaped)} of {len(verdicts)} planted bugs caught by two layers or more\n")
+    if chosen.write and not escaped:
+        page = root / PAGE
+        page.write_text(with_part(page.read_text(encoding="utf-8"), PART, rows(verdicts)), encoding="utf-8")
+    return 1 if escaped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
