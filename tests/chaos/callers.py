@@ -51,6 +51,7 @@ class Callers:
                     continue
                 if not outcome["recorded"]:
                     self.unrecorded.append((key, outcome))
+                    await asyncio.sleep(_PAUSE_SECONDS)
                     continue
                 line = json.dumps({"key": key.native, "outcome": outcome}).encode() + b"\n"
                 await asyncio.to_thread(_keep, log.fileno(), line)
