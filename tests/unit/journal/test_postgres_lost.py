@@ -141,6 +141,9 @@ async def test_neighbours_in_a_lost_batch_are_each_told_their_own(
     await journal.aclose()
 
 
+LOOKING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT journal_settle%' AND wait_event = 'advisory'"
+
+
 async def test_the_look_waits_until_the_lost_backend_is_over(
     postgres: Any, postgres_wire: Any, postgres_url: str, tell: Any
 ) -> None:
@@ -151,13 +154,34 @@ async def test_the_look_waits_until_the_lost_backend_is_over(
         holder.execute("SELECT journal_lock()")
         postgres_wire.arm(Cut.SENT)
         append = asyncio.create_task(journal.append(tell.intended(case.header(), case=case)))
-        looking = (
-            "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT journal_settle%' AND wait_event = 'advisory'"
-        )
-        while not (append.done() or await asyncio.to_thread(postgres.psql, looking)):
+        while not (append.done() or await asyncio.to_thread(postgres.psql, LOOKING)):
             await asyncio.sleep(0.01)
         holder.rollback()
     assert (await append).admission is Admission.ADMITTED
+    await journal.aclose()
+
+
+async def test_what_is_found_is_made_durable_before_it_is_answered(
+    postgres: Any, postgres_wire: Any, postgres_url: str, tell: Any
+) -> None:
+    """As above, but the lost backend ends before its standby has answered: its entry is visible, and at one place only."""
+    journal = await opened(postgres_wire, postgres_url, answer_seconds=3.0)
+    case = await tell.case().recorded(journal)
+    entry = tell.intended(case.header(), case=case)
+    with psycopg.connect(postgres_url) as holder:
+        holder.execute("SELECT journal_lock()")
+        postgres_wire.arm(Cut.SENT)
+        append = asyncio.create_task(journal.append(entry))
+        while not (append.done() or await asyncio.to_thread(postgres.psql, LOOKING)):
+            await asyncio.sleep(0.01)
+        with postgres.setting("synchronous_standby_names", "nobody"):
+            holder.rollback()
+            ending = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            while not (append.done() or await asyncio.to_thread(postgres.psql, ending)):
+                await asyncio.sleep(0.01)
+            with pytest.raises(JournalFailed):
+                await append
+    assert await journal.attempt(entry.attempt.identity.attempt) is not None
     await journal.aclose()
 
 
