@@ -164,7 +164,7 @@ async def test_the_look_waits_until_the_lost_backend_is_over(
 async def test_what_is_found_is_made_durable_before_it_is_answered(
     postgres: Any, postgres_wire: Any, postgres_url: str, tell: Any
 ) -> None:
-    """As above, but the lost backend ends before its standby has answered: its entry is visible, and at one place only."""
+    """As above, but the lost backend ends before its standby has answered: its entry is at one place only."""
     journal = await opened(postgres_wire, postgres_url, answer_seconds=3.0)
     case = await tell.case().recorded(journal)
     entry = tell.intended(case.header(), case=case)
