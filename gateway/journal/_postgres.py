@@ -14,12 +14,12 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from gateway.contracts.chain import Record, RecordKind
 from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId, TriggerId
 from gateway.contracts.statements import Finding
-from gateway.errors import GatewayError, JournalUnavailable
+from gateway.errors import ConfigurationError, GatewayError, JournalUnavailable
 from gateway.journal import (
     NOT_OURS,
     Admission,
@@ -40,6 +40,10 @@ from gateway.journal._postgres_connection import ANSWER_SECONDS, LOCK_SECONDS, P
 from gateway.journal._postgres_session import Line, Server, Session
 from gateway.journal._postgres_writer import Writer, read
 
+NO_LOCKS: Final = (
+    "this server's advisory locks keep nobody out: connect to PostgreSQL itself, not through a pooler that pools "
+    "transactions, nor to an engine that has such locks in name only"
+)
 _SECONDS_PER_MINUTE = 60
 
 
@@ -65,10 +69,16 @@ class PostgresJournal:
         server, connection, proof = await Server(url, SiblingKey(key), lock_seconds, answer_seconds).first()
         line = Line(server, connection)
         try:
-            writer = Writer(server, await Session.open(server))
+            session = await Session.open(server)
         except BaseException:
             await line.close()
             raise
+        writer = Writer(server, session)
+        [held] = await line.ask(reads.HELD, (session.owner,))
+        if not held["held"]:
+            await writer.close()
+            await line.close()
+            raise ConfigurationError(NO_LOCKS)
         return cls(server, proof, line, writer)
 
     @property

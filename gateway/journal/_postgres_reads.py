@@ -59,6 +59,8 @@ ORPHANS: Final = f"""
     {_FILES} JOIN dead d ON d.owner = a.owner
     WHERE a.deadline IS NOT NULL AND a.outcome IS NULL ORDER BY a.position
 """  # noqa: S608 — put together from this module's constants
+# Whether a session's lock is a lock: asked of another session.
+HELD: Final = "SELECT NOT pg_try_advisory_xact_lock_shared(o.lock) AS held FROM owners o WHERE o.owner = %s"
 STOPPED: Final = "SELECT journal_stopped(%s, %s, %s) AS stopped"
 # What stands between an intent and its dispatch: still in flight, still ours, and our lock still held.
 DISPATCHING: Final = """

@@ -84,7 +84,7 @@ class Arena:
                 self.socket(number), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
             )  # fmt: skip
         self._supervisors.append(supervisor)
-        assert supervisor.stdout is not None
+        assert supervisor.stdin is not None and supervisor.stdout is not None
         while line := await supervisor.stdout.readline():
             said = json.loads(line)
             if "started" in said:
@@ -92,10 +92,12 @@ class Arena:
             elif "recovered" in said:
                 self.counts["gateways opened"] += 1
                 self.counts["attempts recovered"] += said["recovered"]
-            else:
+            elif "ended" in said:
                 del self._gateways[number]
+                supervisor.stdin.write(b"\n")
+            else:
                 ends = {GAVE_UP: "gateways gave up", NOT_OPENED: "gateways did not open"}
-                self.counts[ends.get(said["ended"], "gateways died")] += 1
+                self.counts[ends.get(said["code"], "gateways died")] += 1
         await supervisor.wait()
 
     async def mischief(self, kind: str) -> None:
@@ -149,7 +151,7 @@ class Arena:
         return self.chance.choice(list(self._gateways.values())) if self._gateways else None
 
     def _signal(self, process: int | None, number: signal.Signals) -> bool:
-        """Only to a gateway that its supervisor has not buried yet: its number cannot be another's."""
+        """Only to a gateway whose end has not been heard of: until then its number cannot be another's."""
         if process not in self._gateways.values():
             return False
         os.kill(process, number)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import select
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,6 @@ from gateway.gateway import Gateway
 from gateway.plugins import discover
 
 GAVE_UP, NOT_OPENED = 3, 1
-_POLL_SECONDS = 0.05
 
 
 def say(**words: Any) -> None:
@@ -68,9 +66,12 @@ def supervise(home: Path, socket: str) -> None:
         if child == 0:
             live(home, socket)
         say(started=child)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        say(ended=child)
+        heard = sys.stdin.readline()  # until whoever kills has taken note, the number stays the dead one's
         _, status = os.waitpid(child, 0)
-        say(ended=os.waitstatus_to_exitcode(status))
-        if select.select([0], [], [], _POLL_SECONDS)[0]:
+        say(code=os.waitstatus_to_exitcode(status))
+        if not heard:
             return
 
 

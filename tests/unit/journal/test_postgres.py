@@ -178,6 +178,19 @@ async def test_a_name_is_written_under_from_its_own_backend_only(postgres_url: s
     await journal.aclose()
 
 
+async def test_locks_that_keep_nobody_out_are_refused(postgres_url: str) -> None:
+    """As engines have them that take the function for compatibility's sake, and poolers that share a backend."""
+    await (await opened(postgres_url)).aclose()
+    with psycopg.connect(postgres_url) as client:
+        client.execute(
+            "CREATE FUNCTION in_name_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN PERFORM pg_advisory_unlock_all(); RETURN NEW; END'"
+        )
+        client.execute("CREATE TRIGGER none AFTER INSERT ON owners FOR EACH ROW EXECUTE FUNCTION in_name_only()")
+    with pytest.raises(ConfigurationError, match="keep nobody out"):
+        await opened(postgres_url)
+
+
 async def test_a_session_that_ended_makes_a_new_owner_and_an_orphan_of_what_was_in_flight(
     postgres: Any, postgres_url: str, tell: Any
 ) -> None:
