@@ -22,6 +22,7 @@ import typer
 from adapters.sandbox.server import SandboxServer
 from conformance.documents import reference
 from conformance.rehearsal import Rehearsal
+from gateway import config
 from gateway.audit import verify_file
 from gateway.cli.app import GROUP, build
 from gateway.contracts import words
@@ -30,6 +31,7 @@ from gateway.contracts.failures import Code
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.references import ConnectionId, PracticeId
 from gateway.contracts.signals import Event, Signal
+from gateway.errors import ConfigurationError
 from gateway.gateway import Gateway
 from gateway.journal import AttemptFile
 from gateway.journal._sqlite import SqliteJournal
@@ -359,7 +361,11 @@ def test_every_other_shell_line_is_a_target_or_a_module_of_ours() -> None:
 
 def test_every_block_is_of_a_kind_that_some_test_reads() -> None:
     assert {(each.page, each.name) for each in BLOCKS if each.language == "python"} == EXECUTED | WALKED
-    assert {each.language for each in BLOCKS} == {"python", "sh", "text", "toml"}
+    assert {(each.page, each.name) for each in BLOCKS if each.language == "sql"} == {
+        ("operating.md", "setup"),
+        ("operating.md", "auditor"),
+    }
+    assert {each.language for each in BLOCKS} == {"python", "sh", "sql", "text", "toml"}
 
 
 def test_every_word_in_capitals_is_one_that_the_gateway_says() -> None:
@@ -397,3 +403,18 @@ def test_a_picture_is_drawn_has_words_of_its_own_and_loads_nothing(picture: Path
     for page in shown:
         (told,) = re.findall(rf"!\[([^\]]+)\]\([^)]*{picture.name}\)", page.read_text(encoding="utf-8"))
         assert len(told.split()) > 20
+
+
+async def test_a_journal_on_postgresql_is_set_up_and_audited_as_the_page_says(postgres: Any, tmp_path: Path) -> None:
+    for statement in block("operating.md", "setup").split(";")[:-1]:
+        postgres.psql(statement)
+    url = postgres.url("practice_a").replace("gateway@", "practice_a@")
+    local = LocalPractice.create(tmp_path / "practice", journal=url)
+    async with Gateway.open(local.home) as gateway:
+        assert gateway.ports.journal.durability.caution
+    postgres.psql(block("operating.md", "auditor"), "practice_a")
+    auditor = postgres.url("practice_a").replace("gateway@", "auditor@")
+    assert verify_file(auditor, [], config.load(local.home).keys).intact
+    with pytest.raises(ConfigurationError, match="must own"):
+        async with Gateway.open(LocalPractice.create(tmp_path / "other", journal=auditor).home):
+            pass

@@ -249,3 +249,15 @@ async def test_a_stop_said_at_another_gateway_is_seen_at_the_last_look(make_worl
         outcome = await gateway.commit(trigger)
     assert of(outcome) == (State.CANCELLED, Code.OPERATOR_STOP, Effect.NOT_SENT)
     assert await world.sent() == 0
+
+
+async def test_an_executed_attempt_is_two_durable_statements_and_a_few_questions(
+    make_world: Any, postgres_wire: Any, through: str
+) -> None:
+    world = await make_world(journal=through, limits={"requests_per_minute": 100})
+    async with world.gateway() as gateway:
+        _, trigger = await approved(world, gateway)
+        postgres_wire.statements.clear()
+        assert (await gateway.commit(trigger)).state is State.SUCCEEDED
+        assert postgres_wire.sent(b"journal_write") == 2
+        assert len(postgres_wire.statements) <= 10
