@@ -3,6 +3,7 @@ conformance, really signed, for homes outside environment `sandbox`."""
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
@@ -123,10 +124,11 @@ def state_conformance() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """One PostgreSQL server for all tests of a process; it takes about a second to make."""
+    """One PostgreSQL server for all tests of a process; it takes about a second to make. `GATEWAY_POSTGRES=16` is the
+    older one that the tests bring along."""
     from gateway.testing.postgres import launched
 
-    with launched() as server:
+    with launched(int(os.environ.get("GATEWAY_POSTGRES", "18"))) as server:
         yield server
 
 
