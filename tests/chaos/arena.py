@@ -13,10 +13,11 @@ import random
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -36,7 +37,9 @@ from adapters.sandbox.server import serve
 serve(Path(sys.argv[1]), credentials={TOKEN!r}, control=True)
 """
 MANNERS = ("delay-before", "delay-after", "drop-before", "drop-after", "forbidden", "error-after")
-PAUSES = {"gateway": 2.0, "server": 9.0, "session": 3.0, "freeze": 5.0, "peer": 1.5}
+PAUSES: Mapping[str, float] = MappingProxyType(
+    {"gateway": 2.0, "server": 9.0, "session": 3.0, "freeze": 5.0, "peer": 1.5}
+)
 """Of each kind of mischief one happens, on average, after so many seconds."""
 SESSIONS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'gateway' ORDER BY random() LIMIT 1"
 
@@ -100,11 +103,11 @@ class Arena:
                 self.counts[ends.get(said["code"], "gateways died")] += 1
         await supervisor.wait()
 
-    async def mischief(self, kind: str) -> None:
+    async def mischief(self, kind: str, pause: float) -> None:
         """One kind of it, again and again."""
         act = getattr(self, f"_{kind}")
         while not self.stopping:
-            await asyncio.sleep(self.chance.expovariate(1 / PAUSES[kind]))
+            await asyncio.sleep(self.chance.expovariate(1 / pause))
             if not self.stopping:
                 await act()
 

@@ -7,8 +7,8 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Plan:
     keys: int = 500
     at_least: int = 0
     """Keys that must be done, and kinds of mischief that must have happened, before the run may end."""
+    pauses: Mapping[str, float] = field(default_factory=lambda: PAUSES)
     seed: int = 1
     major: int = 18
 
@@ -58,7 +59,7 @@ async def _execute(plan: Plan, directory: Path, server: Any, say: Callable[[str]
                 group.create_task(arena.supervise(number))
             filling = group.create_task(_fill(keys, clerk))
             calling = [group.create_task(callers.call(number)) for number in range(plan.callers)]
-            mischief = [group.create_task(arena.mischief(kind)) for kind in PAUSES]
+            mischief = [group.create_task(arena.mischief(kind, pause)) for kind, pause in plan.pauses.items()]
             began, said = time.monotonic(), 0.0
             while (elapsed := time.monotonic() - began) < plan.seconds or not _enough(plan, keys, arena):
                 await asyncio.sleep(_STEP_SECONDS)

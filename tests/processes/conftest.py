@@ -124,8 +124,7 @@ def site(make_site: Callable[..., Site]) -> Site:
     return make_site()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def either(request: pytest.FixtureRequest, make_site: Callable[..., Site]) -> Site:
-    """A site whose journal is on the one database, then on the other."""
-    journal = "journal.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    return make_site(journal=journal)
+@pytest.fixture
+def site_on_postgres(make_site: Callable[..., Site], postgres_url: str) -> Site:
+    """A site whose journal is on PostgreSQL."""
+    return make_site(journal=postgres_url)

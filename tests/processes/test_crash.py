@@ -82,12 +82,21 @@ def _key(proposal: Any) -> str:
 
 
 @pytest.mark.requirement("CARD-04", "IDEM-04")
-async def test_killed_at_random_instants(either: Any) -> None:
-    site = either
+async def test_killed_at_random_instants(site: Any) -> None:
+    await kill_at_random_instants(site, KILLS)
+
+
+@pytest.mark.requirement("CARD-04", "IDEM-04")
+async def test_killed_at_random_instants_with_the_journal_on_postgresql(site_on_postgres: Any) -> None:
+    await kill_at_random_instants(site_on_postgres, -(-KILLS // 3))
+
+
+async def kill_at_random_instants(site: Any, kills: int) -> None:
+    """Each of so many commits in a process that is killed somewhere in it, or before, or after."""
     instants = random.Random(20261121)
     proposals = []
     async with Gateway.open(site.local.home) as gateway:
-        for _ in range(KILLS):
+        for _ in range(kills):
             proposal, trigger = await approved(site, gateway)
             proposals.append(proposal)
             process = site.committing(trigger)
@@ -99,7 +108,7 @@ async def test_killed_at_random_instants(either: Any) -> None:
             process.communicate()
         ends = await check(site, gateway, proposals)
     print("ends:", dict(ends))
-    assert sum(ends.values()) == KILLS
+    assert sum(ends.values()) == kills
     assert_intact(site)
 
 
