@@ -199,15 +199,18 @@ def launched(major: int = 18, *, follows: PostgresServer | None = None, **settin
 
 
 def _within_reach(binaries: Path, directory: Path, identity: Mapping[str, Any]) -> Path:
-    """The programs where they are, if the ordinary user can run them there, or else a copy of the whole tree."""
+    """The programs where they are, if the ordinary user can run them there, or else a copy, with their libraries,
+    which they look for beside the package."""
     done = subprocess.run(  # noqa: S603 — our own programs
         [shutil.which("test") or "/usr/bin/test", "-x", binaries / "postgres"], check=False, cwd="/", **identity
     )
     if done.returncode == 0:
         return binaries
-    shutil.copytree(binaries.parent, directory / "programs")
-    (directory / "programs").chmod(0o755)
-    return directory / "programs" / "bin"
+    package, copy = binaries.parents[1], directory / "programs"
+    for tree in (binaries.parent, package.with_name(package.name + ".libs")):
+        shutil.copytree(tree, copy / tree.relative_to(package.parent))
+    copy.chmod(0o755)
+    return copy / binaries.relative_to(package.parent)
 
 
 def _free_port() -> int:
