@@ -83,7 +83,8 @@ class Gated:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """The attempt's changing part: the pure `attempt` value, replaced at each step."""
+    """The attempt's changing part: the pure `attempt` value, replaced at each step. `doubtful` is what it would be,
+    had the intent been recorded of which the journal could not tell."""
 
     ports: Ports
     attempt: Attempt
@@ -93,6 +94,7 @@ class Run:
     file: ProposalFile | None = None
     approved: Verified[Decision] | None = field(default=None, repr=False)
     engagement: Engagement | None = field(default=None, repr=False)
+    doubtful: Attempt | None = None
 
     @classmethod
     def begin(cls, ports: Ports, verified: Verified[Trigger] | None, header: Header) -> Run:
@@ -394,10 +396,19 @@ class Run:
             return self._unrecorded(end, fatal=not isinstance(error, JournalUnavailable))
         if appended.admission is Admission.ADMITTED:
             return outcome
+        if self.doubtful is not None and appended.holder == self.attempt.identity.attempt:
+            return await self._undispatched(self.doubtful)
         if appended.admission is Admission.KEY_COLLISION:
             keyless = Header(purpose=self.header.purpose)
             return await Run.begin(self.ports, None, keyless).deny(Code.IDEMPOTENCY_COLLISION)
         raise KeyTaken(appended.holder or self.attempt.identity.attempt)
+
+    async def _undispatched(self, intended: Attempt) -> Outcome:
+        """The intent that nobody could vouch for is recorded after all. It was never dispatched; that is its end."""
+        self.attempt, self.doubtful, self.resume = intended.flushed(), None, None
+        self.note(Signal.AUDIT_ACCEPTED, sink=JOURNAL)
+        self.to(State.RUNNING)
+        return await self.close(AttemptEnded(End.NOT_DISPATCHED, Code.AUDIT_UNAVAILABLE))
 
     def _unrecorded(self, end: End, *, fatal: bool) -> Outcome:
         """After dispatch nothing more is dispatched by this process; before it, nothing happened."""

@@ -72,7 +72,8 @@ async def _record_intent(run: Run, gated: Gated, attempt_key: str) -> None:
             Append(attempt=run.attempt, header=run.header, intent=intent, resume=run.resume)
         )
     except (JournalUnavailable, JournalFailed) as error:
-        ports.journal_lost = ports.journal_lost or isinstance(error, JournalFailed)
+        if isinstance(error, JournalFailed):
+            ports.journal_lost, run.doubtful = True, run.attempt
         run.attempt = before
         raise AttemptEnded(End.BLOCKED, Code.AUDIT_UNAVAILABLE) from None
     except InvariantViolation:

@@ -26,16 +26,19 @@ RECORDED = (Cut.SENT, Cut.AFTER, Cut.UNFINISHED)
 
 
 class Between:
-    """A sink that acts between the intent and its dispatch."""
+    """A sink that acts between the intent and its dispatch, or wherever it is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, anywhere: bool = False) -> None:
         self.act: Callable[[], Awaitable[Any]] | None = None
+        self.anywhere = anywhere
 
     async def ready(self) -> None:
         return None
 
     async def accept(self, events: Sequence[tuple[str, Event]]) -> None:
-        if self.act is not None and any(event.signal is Signal.INTENT_RECORDED for _, event in events):
+        if self.act is not None and (
+            self.anywhere or any(event.signal is Signal.INTENT_RECORDED for _, event in events)
+        ):
             await self.act()
 
     @hookimpl
@@ -141,6 +144,36 @@ async def test_an_intent_in_doubt_while_the_server_is_away_dispatches_nothing_an
             [(State.ERROR, Code.OWNER_DIED, Effect.UNKNOWN)] if cut in RECORDED else []
         )
     assert await world.sent() == 0
+    assert intact(world, postgres_url)
+
+
+@pytest.mark.requirement("DEP-03")
+@pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER])
+async def test_an_intent_in_doubt_is_blocked_once_the_server_is_back(
+    make_world: Any, postgres_wire: Any, postgres_url: str, through: str, cut: Cut
+) -> None:
+    """The server is away when it is asked what is recorded, and back when the end is."""
+    between = Between(anywhere=True)
+    world = await make_world(journal=through, sinks=(PluginUse(name="between"),))
+    async with world.gateway(plugins=[between]) as gateway:
+        proposal, trigger = await approved(world, gateway)
+        postgres_wire.arm(cut, INTENT)
+        postgres_wire.closed = True
+
+        async def back() -> None:
+            postgres_wire.closed = False
+
+        between.act = back
+        outcome = await gateway.commit(trigger)
+        assert outcome.recorded
+        assert of(outcome) == (State.BLOCKED, Code.AUDIT_UNAVAILABLE, Effect.NOT_SENT if cut in RECORDED else None)
+        assert outcome.approval is ApprovalUse.USABLE
+        approval = (await gateway.attempt(outcome.attempt)).header.approval
+    async with world.gateway(plugins=[Between()]) as gateway:
+        assert gateway.recovered == ()
+        again = await gateway.commit(world.rehearsal.trigger(proposal, approval))
+        assert of(again) == (State.SUCCEEDED, Code.COMMITTED, Effect.APPLIED)
+    assert await world.sent() == 1
     assert intact(world, postgres_url)
 
 
