@@ -93,8 +93,8 @@ class Run:
     resume: tuple[TriggerId, str] | None = None
     file: ProposalFile | None = None
     approved: Verified[Decision] | None = field(default=None, repr=False)
-    engagement: Engagement | None = field(default=None, repr=False)
     doubtful: Attempt | None = None
+    engagement: Engagement | None = field(default=None, repr=False)
 
     @classmethod
     def begin(cls, ports: Ports, verified: Verified[Trigger] | None, header: Header) -> Run:
