@@ -89,6 +89,7 @@ class Wire:
         self.writes = 0
         self.hung_up = False
         self._closed = closed
+        self._cut = False
         self._ends = _Ends()
         self._transport: asyncio.Transport | None = None
 
@@ -148,8 +149,9 @@ class Wire:
 
     def cut(self) -> None:
         """Break the connection now, without awaiting anything: no byte that is still buffered leaves."""
-        if self._transport is None:
+        if self._transport is None or self._cut:
             return
+        self._cut = True
         with contextlib.suppress(OSError):  # already closed
             held = self._transport.get_extra_info("socket")
             if held is not None:
