@@ -18,7 +18,7 @@ SECONDS ?= 600
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks planted mutate docs chaos crash faults powerloss simulate bench profile growth lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks planted mutate docs chaos crash faults powerloss explore simulate bench profile growth lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ faults: $(VENV)/dev.stamp ## a failing and a full disk at every durable call of 
 
 powerloss: $(VENV)/dev.stamp ## judge every image that a power loss could leave (strace; POWERLOSS="--images 500 --json")
 	$(BIN)/python -m tests.power $(POWERLOSS)
+
+explore: $(VENV)/dev.stamp ## walk every order, fault and crash of a few callers (SCENARIOS="two-callers …"; WHOLE=1: the large ones, too)
+	$(BIN)/python -m exploration $(SCENARIOS) $(if $(WHOLE),--whole)
 
 simulate: $(VENV)/dev.stamp ## a million attempts in random histories (SEEDS=3-90 or ATTEMPTS=20000 for some; WRITE=1: and write it down)
 	$(BIN)/python -m exploration.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ATTEMPTS),--attempts $(ATTEMPTS)) $(if $(WRITE),--write)

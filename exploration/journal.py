@@ -106,7 +106,7 @@ class Owners(Liveness):
 
 
 def _read(name: str) -> Port:
-    return Port(f"journal.{name}", _READ_FAULTS, _READ_FAULTS, Touches.READS)
+    return Port(f"journal.{name}", _READ_FAULTS, _READ_FAULTS, Touches.READS, inline=name in ("intent", "proposal"))
 
 
 def _write(name: str) -> Port:

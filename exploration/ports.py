@@ -85,6 +85,7 @@ class Port:
 
     A port that `touches` something is shared. `kinds` are those faults that stand for all: one for each way in which a
     fault can matter to other actors.
+    `inline`: on SQLite nothing else of the same process can come between the port passed before and this one.
     At a port `beyond` the process it is no longer the process that acts: what was sent arrives, whoever died since.
     """
 
@@ -93,6 +94,7 @@ class Port:
     kinds: tuple[str, ...] = ()
     touches: Touches | None = None
     beyond: bool = False
+    inline: bool = False
     options: dict[bool, tuple[Option, ...]] = field(init=False)
     """What is offered: all faults (True), or those that stand for them."""
 
@@ -117,12 +119,13 @@ class Waiting:
 
 class Turnstile:
     """Lets one waiting actor through at a time. `passed` counts all passages, `last` is who passed last, `when`
-    tells what time it is, and `whole` says whether all faults are offered or only those that stand for them."""
+    tells what time it is. `whole`: all faults are offered, not only those that stand for them. `fine`: actors may
+    change at every shared port, not only where a process rests."""
 
     def __init__(self, oracle: Oracle) -> None:
         self.oracle = oracle
         self.waiting: list[Waiting] = []
-        self.whole = True
+        self.whole = self.fine = True
         self.last: Actor | None = None
         self.passed = 0
         self.when: Callable[[], object] = tuple
@@ -130,7 +133,7 @@ class Turnstile:
     async def pass_through(self, port: Port) -> str:
         """Pass, in turn where the port is shared; what the outside does there."""
         actor = ACTOR.get() if port.beyond else acting()
-        if port.touches is not None:
+        if port.touches is not None and (self.fine or not port.inline):
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.waiting.append(Waiting(actor, port, turn))
             await (turn if port.beyond else self.rest(turn))

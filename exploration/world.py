@@ -47,9 +47,10 @@ class StuckError(AssertionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weather:
-    """What may happen between two passages, besides the next one; and whether ports offer their whole faults."""
+    """What may happen between two passages, besides the next one, and how fine the ports are (see `Turnstile`)."""
 
     whole: bool = True
+    fine: bool = True
     crashes: bool = True
     clocks: bool = True
     cancels: bool = True
@@ -142,7 +143,8 @@ class World:
     def begin(self, oracle: Oracle, image: Database) -> None:
         """A new run, from this image of the journal, decided by this oracle."""
         turnstile = self.turnstile
-        turnstile.oracle, turnstile.last, turnstile.whole = oracle, None, self.weather.whole
+        turnstile.oracle, turnstile.last = oracle, None
+        turnstile.whole, turnstile.fine = self.weather.whole, self.weather.fine
         turnstile.when = lambda: (self.loop.time(), self.wall)
         turnstile.waiting.clear()
         turnstile.passed = self._turns = 0

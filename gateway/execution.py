@@ -94,7 +94,10 @@ async def _record_intent(run: Run, gated: Gated, attempt_key: str) -> None:
 async def _refuse_intent(run: Run, gated: Gated, appended: Appended) -> NoReturn:
     """Nothing was written: say what stood against the intent, or whose key it is."""
     moved = appended.admission is Admission.MOVED
-    code = await run.moved() if moved else REFUSED_INTENT.get(appended.admission)
+    try:
+        code = await run.moved() if moved else REFUSED_INTENT.get(appended.admission)
+    except (JournalUnavailable, JournalFailed):  # what was said meanwhile cannot be read; that something was is enough
+        raise AttemptEnded(End.BLOCKED, Code.AUDIT_UNAVAILABLE) from None
     if code is None:
         raise KeyTaken(appended.holder or run.attempt.identity.attempt)
     run.note(Signal.MUTATION_DENIED, operation=gated.proposal.operation, code=code)

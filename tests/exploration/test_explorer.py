@@ -1,0 +1,93 @@
+"""The explorer: every scenario of a test run exhausted without a broken rule, and what is planted is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exploration.explorer import Exploration, explore, replay
+from exploration.scenarios import SCENARIOS, Scenario, Stage
+from exploration.world import Weather
+from gateway import execution
+from gateway.contracts.words import Effect, End
+from gateway.journal import Intent
+from gateway.journal import _sqlite_writes as writes
+
+CALM = Weather(whole=False, clocks=False, cancels=False)
+TWO_CALLERS = Scenario(name="planted", setting="one_key_two_callers", faults=0, crashes=0, weather=CALM)
+ONE_CALLER = Scenario(name="planted", setting="one_key_one_caller", faults=1, crashes=0, weather=CALM)
+
+
+@pytest.mark.requirement("IDEM-05", "CARD-05", "STATE-40")
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_run_of_a_scenario_keeps_the_rules(name: str) -> None:
+    found = explore(SCENARIOS[name])
+    print(found.line())
+    assert not found.failures, found.failures[0].as_test()
+    assert found.exhausted
+    assert found.runs > found.pruned > 0
+
+
+def test_pruning_loses_no_end() -> None:
+    pruned, whole = explore(TWO_CALLERS), explore(TWO_CALLERS, pruning=False)
+    assert pruned.exhausted
+    assert whole.exhausted
+    assert whole.runs > pruned.runs
+    assert set(pruned.ends) == set(whole.ends)
+
+
+# -- what is planted is found -------------------------------------------------------------------------------
+
+
+def broken(scenario: Scenario) -> Exploration:
+    found = explore(scenario)
+    assert found.failures, found.line()
+    return found
+
+
+@pytest.fixture
+def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that looks before it writes and no more while it writes, in tables whose keys are gone."""
+    set_up = Stage.set_up
+
+    def unlocked(root: Path, scenario: Scenario) -> Stage:
+        stage = set_up(root, scenario)
+        for table, columns in (
+            ("holds", "practice TEXT, proposal TEXT, attempt TEXT"),
+            ("siblings", "sibling TEXT, attempt TEXT"),
+            ("triggers", "trigger_id TEXT, digest TEXT, attempt TEXT"),
+        ):
+            stage.image.execute(f"DROP TABLE {table}")
+            stage.image.execute(f"CREATE TABLE {table} ({columns}) STRICT")
+        return stage
+
+    def of_one_attempt_only(*, attempt_key: str, **parts: Any) -> Intent:
+        return Intent(attempt_key=f"{attempt_key}{len(made)}{made.append(attempt_key) or ''}", **parts)
+
+    made: list[str] = []
+    monkeypatch.setattr(Stage, "set_up", unlocked)
+    monkeypatch.setattr(writes, "_key_taken", lambda connection, entry: None)
+    monkeypatch.setattr(writes, "_intent_refused", lambda connection, entry, intent: None)
+    monkeypatch.setattr(execution, "Intent", of_one_attempt_only)
+
+
+@pytest.mark.usefixtures("without_keys")
+def test_a_check_that_is_not_one_with_its_insert_is_found() -> None:
+    failure = broken(TWO_CALLERS).failures[0]
+    assert "2 mutating requests" in failure.message or "2 requests" in failure.message, failure.message
+
+
+def test_a_violation_prints_as_a_test_that_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "END_OF_EFFECT", {**execution.END_OF_EFFECT, Effect.UNKNOWN: End.NOT_SENT})
+    failure = broken(ONE_CALLER).failures[0]
+    said: dict[str, Any] = {"replay": lambda name, choices: replay(ONE_CALLER, choices)}
+    exec(failure.as_test(), said)  # noqa: S102 — it is the explorer's own text
+    with pytest.raises(AssertionError, match="NOT_SENT"):
+        said["test_planted_found_by_the_explorer"]()
+
+
+def test_a_choice_that_never_came_up_is_no_replay() -> None:
+    with pytest.raises(LookupError, match="never came up"):
+        replay(ONE_CALLER, [("anna:nowhere#1", "bad")])
