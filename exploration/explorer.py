@@ -56,6 +56,13 @@ class Exploration:
     ends: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
 
+    def line(self) -> str:
+        claim = "exhausted" if self.exhausted else "NOT exhausted"
+        return (
+            f"{self.scenario.name}: {self.runs} runs ({self.pruned} ended in a known state), {self.states} states, "
+            f"{len(self.ends)} ends, {len(self.failures)} violations, {claim}, {self.seconds:.0f} s of CPU"
+        )
+
     def document(self) -> dict[str, Any]:
         """For `--json`."""
         return {
