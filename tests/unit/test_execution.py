@@ -373,7 +373,7 @@ async def test_a_key_that_was_used_for_something_else_denies_the_trigger_and_res
 
 
 @pytest.mark.parametrize("admission", [Admission.KEY_TAKEN, Admission.LOST])
-@pytest.mark.parametrize("holder", [AttemptId.random(), None])
+@pytest.mark.parametrize("holder", [AttemptId.random(), None], ids=["held", "nobody"])
 async def test_whoever_was_first_with_the_key_answers(admission: Admission, holder: AttemptId | None) -> None:
     script = Script(admissions=[Appended(admission, holder)])
     run = script.run()

@@ -169,7 +169,7 @@ OUTCOMES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("change", OUTCOMES, ids=str)
+@pytest.mark.parametrize("change", OUTCOMES, ids=",".join)
 def test_an_outcome_that_says_something_else_differs(held: Any, said: Said, change: dict[str, Any]) -> None:
     for stored in held.found[:6]:
         outcome = Outcome.model_validate_json(str(stored.columns["outcome"]))
@@ -224,14 +224,14 @@ def test_an_approval_that_is_not_the_retained_one_differs(
 @pytest.mark.parametrize(
     "update",
     [{"trace": "ab" * 16}, {"environment": Environment.STAGING}, {"trigger": None}, {"attempt": AttemptId.random()}],
-    ids=str,
+    ids=",".join,
 )
 def test_one_event_of_another_identity_is_found(held: Any, said: Said, update: dict[str, Any]) -> None:
     stored = refitted(held.ended(End.REFUSED), on(Signal.PROPOSAL_BOUND, **update))
     assert checked(stored, said) == [(FlawCode.EVENT_INVALID, f"attempt {stored.attempt}")]
 
 
-@pytest.mark.parametrize("update", [{"trigger": None}, {"attempt": AttemptId.random()}], ids=str)
+@pytest.mark.parametrize("update", [{"trigger": None}, {"attempt": AttemptId.random()}], ids=",".join)
 def test_events_that_are_all_another_attempts_are_found(held: Any, said: Said, update: dict[str, Any]) -> None:
     stored = refitted(held.ended(End.REFUSED), lambda told: update)
     assert checked(stored, said) == [(FlawCode.EVENT_INVALID, f"attempt {stored.attempt}")]
