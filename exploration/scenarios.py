@@ -291,13 +291,28 @@ SCENARIOS: Final = _table(
     ),
     Scenario(name="three-callers", setting="one_key_three_callers", faults=0, crashes=1, weather=_RESTS),
     *(
-        Scenario(name=name.replace("_", "-"), setting=name, faults=1, crashes=1, together=1, weather=_RESTS)
-        for name in ("two_triggers", "two_approvals", "siblings", "stopped", "withdrawn", "revised")
+        Scenario(name=name.replace("_", "-"), setting=name, faults=0, crashes=1, weather=_RESTS)
+        for name in ("two_triggers", "two_approvals", "siblings")
+    ),
+    *(
+        Scenario(name=name, setting=name, faults=1, crashes=1, together=1, weather=_RESTS)
+        for name in ("stopped", "withdrawn", "revised")
     ),
 )
 """What every test run walks."""
 
 WHOLE: Final = _table(
+    *(
+        Scenario(
+            name=f"{name.replace('_', '-')}-fault-or-crash",
+            setting=name,
+            faults=1,
+            crashes=1,
+            together=1,
+            weather=_RESTS,
+        )
+        for name in ("two_triggers", "two_approvals", "siblings")
+    ),
     Scenario(name="one-caller-two-faults", setting="one_key_one_caller", faults=2, crashes=2),
     Scenario(name="two-callers-all-faults", setting="one_key_two_callers", faults=1, crashes=1, together=1),
     Scenario(

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from exploration.explorer import Exploration, explore, replay
-from exploration.scenarios import SCENARIOS, Scenario, Stage
+from exploration.scenarios import SCENARIOS, Scenario, Stage, by_name
 from exploration.world import Weather
 from gateway import execution
-from gateway.contracts.words import Effect, End
+from gateway.contracts.failures import Code
+from gateway.contracts.words import Effect, End, State
 from gateway.journal import Intent
 from gateway.journal import _sqlite_writes as writes
 
@@ -86,6 +87,13 @@ def test_a_violation_prints_as_a_test_that_repeats_it(monkeypatch: pytest.Monkey
     exec(failure.as_test(), said)  # noqa: S102 — it is the explorer's own text
     with pytest.raises(AssertionError, match="NOT_SENT"):
         said["test_planted_found_by_the_explorer"]()
+
+
+def test_what_was_said_meanwhile_and_cannot_be_read_blocks_like_an_unavailable_audit() -> None:
+    choices = [("turn#4", "boris"), ("turn#7", "anna"), ("anna:journal.proposal#2", "unavailable")]
+    world = replay(by_name("two-approvals-fault-or-crash"), choices)
+    [anna] = [call.answer for call in world.everyone if call.actor.name == "anna"]
+    assert (anna.state, anna.code, anna.effect) == (State.BLOCKED, Code.AUDIT_UNAVAILABLE, None)
 
 
 def test_a_choice_that_never_came_up_is_no_replay() -> None:
