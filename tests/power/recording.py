@@ -82,7 +82,7 @@ class Recording:
     @staticmethod
     def load(path: Path) -> Recording:
         """A recording that `save` wrote here: it is code, and comes from nowhere else."""
-        recording = pickle.loads(path.read_bytes())  # noqa: S301
+        recording = pickle.loads(path.read_bytes())  # noqa: S301 — a recording that this tool made
         assert isinstance(recording, Recording)
         return recording
 

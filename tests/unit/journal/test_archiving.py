@@ -45,7 +45,7 @@ async def test_finished_attempts_may_leave_and_open_ones_may_not(journal: Journa
     assert [each.attempt for each in found] == [*finished, resolved]
     assert unknown not in {each.attempt for each in found}
     for each in found:
-        file = await journal.attempt(each.attempt)  # type: ignore[arg-type]
+        file = await journal.attempt(each.attempt)  # type: ignore[arg-type]  # a stored row names attempts as text
         assert file is not None
         assert [event.hash for event in each.events] == [link.hash for link in file.links]
         assert [event.body.encode() for event in each.events] == [link.body for link in file.links]
