@@ -1,0 +1,4 @@
+"""What most adapters need, once: tables of what replies mean, reading JSON without guessing, local wall time.
+
+Owns: no vendor's word. Everything here is pure; requests are the adapter's, and the boundary's to judge.
+"""
