@@ -104,7 +104,8 @@ def _readiness() -> Iterator[Requirement]:
         )
         yield Requirement(
             id=f"ready.not-found.{NAME[operation]}",
-            statement=f"A {_DONE[operation]} of an appointment that is not there is blocked: TARGET_NOT_FOUND.",
+            statement=f"A {_DONE[operation]} of an appointment that is not there is blocked: TARGET_NOT_FOUND, or"
+            " PARTICULARS_MISSING where only a bound identifier would find it.",
             rows=("GATE-24", "CARD-09"),
             needs=(_NEED[operation],),
             slots=_SLOTS[operation],

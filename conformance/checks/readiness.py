@@ -67,9 +67,10 @@ async def stale_version(trial: Trial, operation: Operation) -> None:
 
 
 async def not_found(trial: Trial, operation: Operation) -> None:
+    """Nothing is bound to the reference: where the system is not asked by key, the practice's gap is all there is."""
     target = Target(appointment=AppointmentId.random(), version=version_digest("a version that never was"))
     attempt = await trial.attempt(operation, target=target)
-    trial.expect_code(await attempt.ready(), Code.TARGET_NOT_FOUND)
+    trial.expect_code(await attempt.ready(), Code.TARGET_NOT_FOUND, Code.PARTICULARS_MISSING)
 
 
 async def cancelled(trial: Trial, operation: Operation) -> None:

@@ -32,7 +32,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Final, TypeVar
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from pydantic import BaseModel, ValidationError
 
@@ -91,16 +91,26 @@ class Call:
         """The JSON body; raises `RejectedError` (INVALID) where it is not of this shape."""
         return _shaped(lambda: shape.model_validate_json(self.request.body))
 
+    def form(self, shape: type[Shape]) -> Shape:
+        """The form-encoded body's fields, each of them once; raises `RejectedError` (INVALID) as `body` does, and for a
+        body that is not said to be a form."""
+        if self.header("content-type") != "application/x-www-form-urlencoded":
+            raise RejectedError(Rejection.INVALID)
+        return _single(shape, parse_qs(self.request.body.decode("latin-1"), keep_blank_values=True))
+
     def query(self, shape: type[Shape]) -> Shape:
         """The query's parameters, each of them once; raises `RejectedError` (INVALID) as `body` does."""
-        query = self.request.query
-        if any(len(values) > 1 for values in query.values()):
-            raise RejectedError(Rejection.INVALID)
-        return _shaped(lambda: shape.model_validate_strings({name: values[0] for name, values in query.items()}))
+        return _single(shape, self.request.query)
 
     def header(self, name: str) -> str | None:
         """A header's value, by its name in any case."""
         return self.request.headers.get(name.lower())
+
+
+def _single(shape: type[Shape], fields: Mapping[str, list[str]]) -> Shape:
+    if any(len(values) > 1 for values in fields.values()):
+        raise RejectedError(Rejection.INVALID)
+    return _shaped(lambda: shape.model_validate_strings({name: values[0] for name, values in fields.items()}))
 
 
 def _shaped(read: Callable[[], Shape]) -> Shape:

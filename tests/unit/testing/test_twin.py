@@ -456,6 +456,20 @@ async def test_a_body_or_query_of_another_shape_is_invalid_and_a_handlers_own_mi
     assert await premises.observer.appointments(START, START + HALF_HOUR) == ()
 
 
+async def test_a_form_is_read_only_from_a_body_that_is_one() -> None:
+    vendor = Twin("forms", scheme=Scheme.NONE)
+
+    @vendor.route("PUT", "/visits/{name}")
+    def put(call: Call) -> Reply:
+        return document(200, call.form(Reference).our_reference)
+
+    async with vendor.premises() as premises, client(premises, None) as caller:
+        assert (await caller.put("visits/1", data={"our_reference": "ä & b=c"})).json() == "ä & b=c"
+        assert (await caller.put("visits/1", json={"our_reference": "a"})).status_code == 422
+        assert (await caller.put("visits/1", data={"our_reference": ["a", "b"]})).status_code == 422
+        assert (await caller.put("visits/1", data={"another": "a"})).status_code == 422
+
+
 def test_one_route_has_one_handler() -> None:
     vendor = Twin("twice")
     vendor.route("GET", "/rights")(rights)
