@@ -16,9 +16,11 @@ REPORTS ?= build/conformance-$(shell date +%Y%m%d-%H%M%S)
 THRESHOLD ?= 95
 SECONDS ?= 600
 SEED ?= 1
+TRIALS ?= 10000
+ADAPTERS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks planted mutate docs chaos crash faults powerloss explore simulate bench profile growth lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks planted mutate docs chaos crash faults powerloss explore mutated simulate bench profile growth lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +86,9 @@ powerloss: $(VENV)/dev.stamp ## judge every image that a power loss could leave 
 
 explore: $(VENV)/dev.stamp ## walk every order, fault and crash of a few callers (SCENARIOS="two-callers …"; WHOLE=1: the large ones, too)
 	$(BIN)/python -m exploration $(SCENARIOS) $(if $(WHOLE),--whole)
+
+mutated: $(VENV)/dev.stamp ## 10,000 mutated replies for each adapter (ADAPTERS="caldav …" for some; TRIALS=500 SEED=1)
+	$(BIN)/python -m tests.mutated $(ADAPTERS) --trials $(TRIALS) --seed $(SEED)
 
 simulate: $(VENV)/dev.stamp ## a million attempts in random histories (SEEDS=3-90 or ATTEMPTS=20000 for some; WRITE=1: and write it down)
 	$(BIN)/python -m exploration.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ATTEMPTS),--attempts $(ATTEMPTS)) $(if $(WRITE),--write)

@@ -1,0 +1,62 @@
+"""The adapters whose replies are mutated. An adapter's part is one entry here and a recording beside (recording.py).
+
+`meaning` are patterns whose first group is something that the adapter compares with what was approved, in the replies
+to its commit and its looks: a reply in which one letter of it is another is never APPLIED, and never PRESENT.
+`refusal` spells a reply to the write, from a status and a word of the adapter's own tables of replies.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tests.mutated.recording import Said
+
+
+@dataclass(frozen=True)
+class Case:
+    """`secret` is what the credential resolves to; `safe_posts` are the POSTs that the peer need not count."""
+
+    name: str
+    meaning: tuple[re.Pattern[bytes], ...]
+    refusal: Callable[[int | str, str], Said] | None = None
+    secret: str = "a-token"
+    safe_posts: tuple[str, ...] = ()
+
+
+def problem(status: int | str, word: str) -> Said:
+    """The sandbox's: RFC 9457."""
+    body = {"type": f"urn:sandbox-problem:{word}", "title": "no", "status": status}
+    return Said(int(status), (("content-type", "application/problem+json"),), json.dumps(body).encode())
+
+
+def precondition(status: int | str, word: str) -> Said:
+    """CalDAV's: RFC 4918, section 16."""
+    named = f'<C:{word} xmlns:C="urn:ietf:params:xml:ns:caldav"/>' if word else ""
+    body = f'<?xml version="1.0"?><error xmlns="DAV:">{named}</error>'
+    return Said(int(status), (("content-type", "text/xml"),), body.encode())
+
+
+CASES: Final = (
+    Case(
+        "sandbox",
+        meaning=(
+            re.compile(rb'"(?:start|end)":"(20[\d-]+T\d\d:\d\d):'),
+            re.compile(rb'"(?:patient|location|service|status)":"([^"]+)"'),
+            re.compile(rb'"keys":\["([0-9a-f]+)"\]'),
+        ),
+        refusal=problem,
+    ),
+    Case(
+        "caldav",
+        meaning=(
+            re.compile(rb"^DT(?:START|END):(\d{8}T\d{4})", re.MULTILINE),
+            re.compile(rb"^UID:([0-9a-f]+)", re.MULTILINE),
+        ),
+        refusal=precondition,
+        secret="user:password",
+    ),
+)
