@@ -8,8 +8,9 @@ only when nobody could do anything. Refuses: to end while something hangs that n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -79,6 +80,17 @@ class Running:
 
     process: Process
     gateway: Gateway
+
+
+class _Overheard(logging.Handler):
+    """Keeps every line, tracebacks included, as a log file would show it."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(self.format(record))
 
 
 class WorldClock:
@@ -162,9 +174,19 @@ class World:
         self.checker.begin()
         self.logged.clear()
 
-    def act(self) -> AbstractContextManager[None]:
-        """Everything below happens within this context."""
-        return self.loop.running()
+    @contextmanager
+    def act(self) -> Iterator[None]:
+        """Everything below happens within this context; whatever anybody logs meanwhile is kept in `logged`."""
+        root, overheard = logging.getLogger(), _Overheard(self.logged)
+        level = root.level
+        root.addHandler(overheard)
+        root.setLevel(logging.DEBUG)
+        try:
+            with self.loop.running():
+                yield
+        finally:
+            root.setLevel(level)
+            root.removeHandler(overheard)
 
     # -- processes --------------------------------------------------------------------------------------
 

@@ -134,9 +134,9 @@ class Outcome(Model):
 
     @property
     def standing(self) -> Standing:
-        """Of the matter, not of the call: where the journal could not be read, an earlier call with this key
-        may have been carried out."""
-        if self.attempt is None and not self.recorded:
+        """Of the matter, not of the call: where the journal could not be read or written, another call with this
+        key may be carried out."""
+        if not self.recorded:
             return Standing.UNRESOLVED
         return standing(self.state, self.effect, self.resolution)
 

@@ -104,11 +104,19 @@ class Transactions:
         return results
 
     def checkpoint(self) -> None:
-        """Move the WAL into the database now and then, after the answers are out (three syncs each time)."""
+        """Move the WAL into the database now and then, after the answers are out (three syncs each time).
+
+        Meanwhile nobody commits, in no process: a SQLite before 3.51.3 can damage the file if one starts the WAL anew
+        just then (its "WAL-reset bug").
+        """
         if self._failed or self._since_checkpoint < CHECKPOINT_EVERY:
             return
         try:
-            self._durable.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._light.execute("BEGIN IMMEDIATE")
+            try:
+                self._durable.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            finally:
+                self._light.execute("ROLLBACK")
         except sqlite3.Error as error:
             self._failed = error.sqlite_errorcode & 0xFF in _DISK_FAULTS
         else:

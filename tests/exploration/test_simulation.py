@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from exploration.cells import Cell, Coverage, reachable
 from exploration.history import Ground, Told
+from exploration.practice import CANARY
 from exploration.simulation import Simulation, main
 from exploration.totals import FULL, Totals
 from gateway import execution
@@ -121,6 +123,17 @@ def test_an_intent_on_what_was_said_before_is_found(ground: Ground, monkeypatch:
 
     monkeypatch.setattr(execution, "Intent", careless)
     assert "a request leaves on a" in str(found(ground, range(1, 21)).violation)
+
+
+def test_a_canary_in_a_log_is_found(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = execution._last_look
+
+    async def chatty(run: Run, gated: Gated) -> None:
+        logging.getLogger("gateway").debug("about to send %s", CANARY)
+        await real(run, gated)
+
+    monkeypatch.setattr(execution, "_last_look", chatty)
+    assert "a canary is in an answer or a log" in str(found(ground, range(1, 3)).violation)
 
 
 # -- cells and runs -----------------------------------------------------------------------------------------

@@ -317,6 +317,30 @@ async def test_after_a_large_move_the_wal_is_carried_over_at_once(
     assert after > before
 
 
+async def test_nobody_commits_while_the_wal_is_carried_over(
+    path: Path, tell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite before 3.51.3 may damage the file if another process starts the WAL anew during a checkpoint."""
+    monkeypatch.setattr(_sqlite_writer, "CHECKPOINT_EVERY", 1)
+    journal = open_at(path)
+    stranger = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    refused: list[str] = []
+
+    def try_to_write(statement: str) -> None:
+        if "wal_checkpoint" in statement:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                stranger.execute("BEGIN IMMEDIATE")
+            refused.append(statement)
+
+    journal._writer._transactions._durable.set_trace_callback(try_to_write)
+    await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
+    await journal.ready()  # the writer's next work comes after its checkpoint
+    assert refused
+    stranger.execute("BEGIN IMMEDIATE")  # and afterwards somebody may
+    stranger.close()
+    await journal.aclose()
+
+
 async def test_no_question_of_a_commit_or_of_a_start_reads_a_whole_table(path: Path) -> None:
     journal, asked = open_at(path), []
     journal._reader.set_trace_callback(asked.append)
