@@ -2,7 +2,7 @@
 
 `Boundary.engage` gives one attempt an `Engagement`; that one asks for readiness, commits once, observes.
 What comes out are bounded codes, findings and digests. Reading order: `rules` (what may pass), `effects`
-(what is believed), `wire` and `channel` (one connection), `session` (the transport), `engagement`, `door`.
+(what is believed), `wire`, `channel` and `mllp` (one connection), `session` (the transport), `engagement`, `door`.
 """
 
 from gateway.boundary.door import Boundary

@@ -47,7 +47,7 @@ class Head:
     headers: httpx.Headers
 
 
-class Channel:
+class HttpChannel:
     """One connection to one origin, and its place in the protocol."""
 
     def __init__(self, place: Destination, wire: Wire) -> None:
@@ -58,8 +58,8 @@ class Channel:
 
     async def open(self, addresses: Sequence[Address], tls: ssl.SSLContext) -> None:
         """Raises what `Wire.connect` raises."""
-        encrypted = self._place.scheme == "https"
-        await self.wire.connect(addresses, self._place.port, tls=tls if encrypted else None, host=self._place.host)
+        encrypted = tls if self._place.encrypted else None
+        await self.wire.connect(addresses, self._place.port, tls=encrypted, host=self._place.host)
 
     async def ask(self, outgoing: Outgoing) -> Head:
         """Send one request and read the head of its reply.

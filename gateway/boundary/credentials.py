@@ -1,8 +1,9 @@
-"""Where secrets come from, and the one header that they become.
+"""Where secrets come from, and what they become: one header, or the client's end of TLS.
 
-Owns: two credential sources, registered as plugins like any other, and the header value of each scheme.
-Refuses: secret files that others could read or swap, and secrets that would not fit one header line.
-No exception here carries a secret or a path.
+Owns: two credential sources, registered as plugins like any other, the header value of each scheme, and the TLS
+context of a client's certificate.
+Refuses: secret files that others could read or swap, secrets that would not fit one header line, and keys that are
+locked or not the certificate's. No exception here carries a secret or a path; a key is written to no file.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import asyncio
 import base64
 import os
 import re
+import ssl
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -87,16 +90,62 @@ def _option(source: str, options: Mapping[str, str], name: str, default: str) ->
 
 
 async def authorization_header(use: CredentialUse, sources: Sequence[CredentialSource]) -> str | None:
-    """The `Authorization` value, or None for scheme none; raises `CredentialUnavailableError` and nothing
+    """The `Authorization` value, or None for a scheme without one; raises `CredentialUnavailableError` and nothing
     else. Sources are asked in their configured order; the first that has the secret wins."""
-    if use.name is None:
+    if use.name is None or use.scheme is Scheme.CLIENT_CERTIFICATE:
         return None
+    return _header(use.scheme, await _secret(use.name, sources))
+
+
+async def identified(
+    use: CredentialUse, sources: Sequence[CredentialSource], trust: ssl.SSLContext | None, protocols: Sequence[str]
+) -> ssl.SSLContext:
+    """A client's TLS context, with its certificate where the scheme says so, that trusts whom `trust` does (None: the
+    system's authorities) and offers `protocols` (ALPN). Raises `CredentialUnavailableError` and nothing else."""
+    certificate = None
+    if use.scheme is Scheme.CLIENT_CERTIFICATE and use.name is not None:
+        certificate = await _secret(use.name, sources)
+        if not isinstance(certificate, str) or len(certificate) > _MAX_SECRET_BYTES:
+            raise CredentialUnavailableError
+    context = await asyncio.to_thread(_context, certificate, trust)
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    return context
+
+
+def _context(certificate: str | None, trust: ssl.SSLContext | None) -> ssl.SSLContext:
+    if trust is None:
+        context = ssl.create_default_context()
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if authorities := b"".join(trust.get_ca_certs(binary_form=True)):
+            context.load_verify_locations(cadata=authorities)
+    if certificate is not None:
+        try:
+            _load(context, certificate.encode())
+        except (OSError, ValueError):  # ssl.SSLError is an OSError
+            raise CredentialUnavailableError from None
+    return context
+
+
+def _load(context: ssl.SSLContext, pem: bytes) -> None:
+    """OpenSSL takes a key from a file only; two pipes are files that nobody else can open and that leave nothing."""
+    with ExitStack() as pipes:
+        ends = [os.pipe(), os.pipe()]
+        for reading, writing in ends:
+            pipes.callback(os.close, reading)
+            with os.fdopen(writing, "wb") as pipe:
+                pipe.write(pem)  # far less than a pipe holds
+        chain, key = (f"/dev/fd/{reading}" for reading, _ in ends)
+        context.load_cert_chain(chain, key, password=lambda: b"")  # else a locked key would be asked for at a terminal
+
+
+async def _secret(name: str, sources: Sequence[CredentialSource]) -> str:
     for source in sources:
         try:
-            secret = await source.secret(use.name)
+            return await source.secret(name)
         except Exception:  # noqa: BLE001, S112 — a plugin's text could hold the secret
             continue
-        return _header(use.scheme, secret)
     raise CredentialUnavailableError
 
 

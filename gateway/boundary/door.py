@@ -63,6 +63,7 @@ class Boundary:
         self._admits = admits
         self._sibling_digest = sibling_digest
         self._bounds = bounds
+        self._trust = tls
         self._tls = tls or ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
         self._descriptors = {name: self._claimed(connection) for name, connection in connections.items()}
@@ -116,6 +117,7 @@ class Boundary:
                 credentials=self._credentials,
                 admits=self._admits,
                 tls=self._tls,
+                trust=self._trust,
                 budget=Budget(descriptor.requests_per_attempt),
             ),
             proposal=proposal,

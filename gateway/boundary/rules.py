@@ -16,6 +16,8 @@ from typing import Final
 
 import httpx
 
+from gateway.contracts.connection import ENCRYPTED, MLLP, PORTS
+
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
 MAX_HEADER_BYTES: Final = 32 * 1024
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -69,13 +71,21 @@ class Destination:
     def path(self) -> str:
         return self.target.partition(b"?")[0].decode()
 
+    @property
+    def encrypted(self) -> bool:
+        return self.scheme in ENCRYPTED
+
+    @property
+    def is_mllp(self) -> bool:
+        return self.scheme in MLLP
+
 
 def destination(url: httpx.URL, hosts: Sequence[str]) -> Destination:
     """Raises `HostUndeclaredError` or, for a malformed target, `RequestForbiddenError`."""
-    if url.scheme not in ("http", "https"):
+    if url.scheme not in PORTS:
         raise HostUndeclaredError
     host = url.raw_host.decode().lower()
-    port = url.port if url.port is not None else (443 if url.scheme == "https" else 80)
+    port = url.port if url.port is not None else PORTS[url.scheme]
     if f"{host}:{port}" not in hosts:
         raise HostUndeclaredError
     if url.userinfo or not _TARGET.fullmatch(url.raw_path):
@@ -111,8 +121,7 @@ def request_headers(headers: httpx.Headers) -> RawHeaders:
 
 def own_headers(place: Destination, method: str, body: bytes, *, credential: str | None, mutating: bool) -> RawHeaders:
     """The headers that only the boundary sets; the credential is in no object that an adapter holds."""
-    default = 443 if place.scheme == "https" else 80
-    host = place.host if place.port == default else f"{place.host}:{place.port}"
+    host = place.host if place.port == PORTS[place.scheme] else f"{place.host}:{place.port}"
     headers = [("Host", host), ("Accept-Encoding", "identity"), ("Cache-Control", "no-cache, no-store")]
     if mutating:
         headers.append(("Connection", "close"))

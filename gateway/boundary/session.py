@@ -20,15 +20,18 @@ import httpx
 
 from gateway.boundary import rules
 from gateway.boundary.addresses import Address, AddressForbiddenError, Admits, NameUnresolvedError, resolve
-from gateway.boundary.channel import Channel, Head, Outgoing, ReplyMalformedError, RequestUnspeakableError
-from gateway.boundary.credentials import CredentialUnavailableError, authorization_header
+from gateway.boundary.channel import Head, HttpChannel, Outgoing, ReplyMalformedError, RequestUnspeakableError
+from gateway.boundary.credentials import CredentialUnavailableError, authorization_header, identified
 from gateway.boundary.effects import Traffic
+from gateway.boundary.mllp import MllpChannel
 from gateway.boundary.rules import Destination, HostUndeclaredError, RequestForbiddenError
-from gateway.boundary.wire import Wire, WireError
+from gateway.boundary.wire import IdentityRefusedError, Wire, WireError
 from gateway.contracts.adapter import Descriptor
-from gateway.contracts.connection import Connection
+from gateway.contracts.connection import Connection, Scheme
 from gateway.contracts.failures import Code
 from gateway.hookspecs import CredentialSource
+
+Channel = HttpChannel | MllpChannel
 
 
 class _ReplyRefusedError(Exception):
@@ -61,13 +64,15 @@ class Mutation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What all sessions of one engagement share."""
+    """What all sessions of one engagement share. `tls` is for connections without a certificate of their own; `trust`
+    is whom the others trust (None: the system's authorities)."""
 
     connection: Connection
     descriptor: Descriptor
     credentials: Sequence[CredentialSource] = field(repr=False)
     admits: Admits
     tls: ssl.SSLContext
+    trust: ssl.SSLContext | None = None
     budget: Budget
 
 
@@ -84,6 +89,7 @@ class Session(httpx.AsyncBaseTransport):
         self._mutation: Mutation | None = None
         self._closed = False
         self._credential: str | None = None
+        self._tls = door.tls
         self._addresses: dict[tuple[str, int], tuple[Address, ...]] = {}
         self._resolving = asyncio.Lock()
         self._wires: list[Wire] = []
@@ -91,8 +97,12 @@ class Session(httpx.AsyncBaseTransport):
 
     async def unlock(self) -> None:
         """Fetch the credential, once; raises `httpx.ConnectError` when no source has a usable one."""
+        connection, sources = self._door.connection, self._door.credentials
+        use, speaks_http = connection.credential, not connection.base_url.startswith("mllps:")
         try:
-            self._credential = await authorization_header(self._door.connection.credential, self._door.credentials)
+            self._credential = await authorization_header(use, sources)
+            if use.scheme is Scheme.CLIENT_CERTIFICATE or not speaks_http:  # the shared context offers HTTP (ALPN)
+                self._tls = await identified(use, sources, self._door.trust, ("http/1.1",) if speaks_http else ())
         except CredentialUnavailableError:
             self.cause = Code.CREDENTIALS_REJECTED
             raise httpx.ConnectError("no usable credential for this connection") from None
@@ -189,7 +199,7 @@ class Session(httpx.AsyncBaseTransport):
             if key not in self._addresses:
                 self._addresses[key] = await resolve(*key, connection.network, self._door.admits)
         addresses = self._addresses[key]
-        if place.scheme != "https" and not all(address.is_loopback for address in addresses):
+        if not place.encrypted and not all(address.is_loopback for address in addresses):
             raise AddressForbiddenError
         return addresses
 
@@ -204,8 +214,9 @@ class Session(httpx.AsyncBaseTransport):
         self._wires.append(wire)
         if mutation is not None:
             mutation.wire = wire
-        channel = Channel(place, wire)
-        await channel.open(addresses, self._door.tls)
+        most_bytes = self._door.connection.limits.reply_bytes
+        channel = MllpChannel(place, wire, most_bytes) if place.is_mllp else HttpChannel(place, wire)
+        await channel.open(addresses, self._tls)
         return channel
 
     async def _exchange(
@@ -274,6 +285,8 @@ def _cause(error: Exception, wire: Wire | None) -> Code:
         return error.code
     if isinstance(error, TimeoutError):
         return Code.EXTERNAL_TIMEOUT
+    if isinstance(error, IdentityRefusedError) or (wire is not None and wire.refused):
+        return Code.CREDENTIALS_REJECTED
     if wire is None:
         return Code.EXTERNAL_UNAVAILABLE
     if isinstance(error, ReplyMalformedError) and not wire.hung_up:

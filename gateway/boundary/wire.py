@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -17,10 +18,16 @@ from typing import Final
 from gateway.boundary.addresses import Address
 
 MAX_UNREAD_BYTES: Final = 256 * 1024
+_REFUSALS: Final = re.compile(r"ALERT_(?:\w+_CERTIFICATE|CERTIFICATE_\w+|UNKNOWN_CA|ACCESS_DENIED)")
+"""OpenSSL's names of the alerts about a peer's certificate (RFC 8446 §6.2): they come from the other end only."""
 
 
 class WireError(Exception):
     """The connection could not be made, or broke."""
+
+
+class IdentityRefusedError(WireError):
+    """The peer refused the certificate of this end, or missed it (a TLS alert that says so)."""
 
 
 class WireClosedError(Exception):
@@ -34,6 +41,7 @@ class _Ends(asyncio.Protocol):
         self.received = bytearray()
         self.hung_up = False
         self.lost = False
+        self.refused = False
         self.encrypted = False
         self._transport: asyncio.Transport | None = None
         self._changed = asyncio.Event()
@@ -57,6 +65,7 @@ class _Ends(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self.refused = exc is not None and _refuses_identity(exc)
         self._changed.set()
         self._room.set()
 
@@ -115,13 +124,20 @@ class Wire:
         self._ends.encrypted = True
         try:
             encrypted = await loop.start_tls(self._transport, self._ends, tls, server_hostname=host)
-        except (OSError, ValueError):  # ssl.SSLError is an OSError; a name that is none for TLS a ValueError
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; a name that is none for TLS a ValueError
+            if _refuses_identity(error):
+                raise IdentityRefusedError from None
             raise WireError("no trusted TLS with the host") from None
         if encrypted is None:
             raise WireError("the connection broke while TLS was agreed on")
         self._transport = encrypted
         self._ends.connection_made(encrypted)
         self._admit()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the peer refused this end's certificate. TLS 1.3 tells so after the handshake, and after a write."""
+        return self._ends.refused
 
     @property
     def quiet(self) -> bool:
@@ -162,3 +178,7 @@ class Wire:
         if self._closed():
             self.cut()
             raise WireClosedError
+
+
+def _refuses_identity(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLError) and _REFUSALS.search(error.reason or "") is not None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Self
+from types import MappingProxyType
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, model_validator
@@ -17,6 +19,12 @@ Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-
 """`name:port`, lower case; the port is always stated."""
 
 Setting = str | int | bool
+
+PORTS: Final[Mapping[str, int]] = MappingProxyType({"http": 80, "https": 443, "mllp": 2575, "mllps": 2575})
+"""The schemes of a base URL, and the port of each where none is stated (RFC 9110; IANA: `hl7`)."""
+ENCRYPTED: Final = frozenset({"https", "mllps"})
+MLLP: Final = frozenset({"mllp", "mllps"})
+"""HL7 v2 messages in frames; see `gateway.boundary.mllp`."""
 
 
 class Network(StrEnum):
@@ -32,6 +40,7 @@ class Scheme(StrEnum):
     NONE = "none"
     BASIC = "basic"
     BEARER = "bearer"
+    CLIENT_CERTIFICATE = "client-certificate"  # PEM: the certificate, those that vouch for it, and the private key
 
 
 class CredentialUse(Model):
@@ -77,10 +86,17 @@ class Connection(Model):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        address = urlsplit(self.base_url)
-        if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
-            raise ValueError("base_url must be http(s)://host[:port]/path without credentials")
-        port = address.port or (443 if address.scheme == "https" else 80)
-        if f"{address.hostname}:{port}" not in self.hosts:
+        address, scheme = urlsplit(self.base_url), self.credential.scheme
+        if address.scheme not in PORTS or not address.hostname or "@" in address.netloc:
+            raise ValueError(
+                "base_url must be http(s)://host[:port]/path or mllp(s)://host[:port], without credentials"
+            )
+        if f"{address.hostname}:{address.port or PORTS[address.scheme]}" not in self.hosts:
             raise ValueError("hosts must list the base_url's own host and port")
+        if address.scheme in MLLP and (address.path not in ("", "/") or address.query or address.fragment):
+            raise ValueError("an mllp base_url ends with host and port: a message is named by its own type")
+        if address.scheme in MLLP and scheme not in (Scheme.NONE, Scheme.CLIENT_CERTIFICATE):
+            raise ValueError("mllp has no place for a credential but a client's certificate")
+        if scheme is Scheme.CLIENT_CERTIFICATE and address.scheme not in ENCRYPTED:
+            raise ValueError("a client's certificate needs https or mllps")
         return self

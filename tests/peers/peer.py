@@ -1,8 +1,9 @@
 """A peer on a real socket, told how to behave; what it counts is the oracle.
 
-Owns: a listener on 127.0.0.1 without any HTTP library, the framing of requests (HTTP/1.1 with Content-Length, all that
-the boundary sends), the count of mutating requests, and what a behaviour may do to a connection. How it behaves is told
-from outside: before a byte is read (`accept`), with the head alone (`early`), or with the whole request (`on`).
+Owns: a listener on 127.0.0.1 without any library for the protocol, the framing of requests (HTTP/1.1 with
+Content-Length, or MLLP: all that the boundary sends), the count of mutating requests, and what a behaviour may do to a
+connection. How it behaves is told from outside: before a byte is read (`accept`), with the head alone (`early`; of a
+message, its MSH segment), or with the whole request (`on`).
 Refuses: nothing; what it cannot read as a request ends the connection.
 """
 
@@ -14,7 +15,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 SAFE = ("GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH")
 
@@ -26,6 +27,11 @@ def reply(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
     fields = {"Content-Length": str(len(body))} | {name.replace("_", "-"): value for name, value in headers.items()}
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {status} X\r\n{lines}\r\n".encode() + body
+
+
+def framed(message: bytes) -> bytes:
+    """A well-framed message."""
+    return b"\x0b" + message + b"\x1c\r"
 
 
 def reset(connection: socket.socket) -> None:
@@ -71,7 +77,8 @@ class Call:
 
 @dataclass
 class Peer:
-    """An HTTP server of our own, told what to do per method. Its counts are the oracle.
+    """An HTTP server of our own, told what to do per method, or an MLLP receiver (`mllp`), whose one method is POST
+    and whose targets are message types (`/SRM/S01`). Its counts are the oracle.
 
     `system` answers what nothing else was said about; with `keeps` false it says `Connection: close` and does so.
     `accept` has the next connection and no other: `unread` counts those that it had, whatever they brought.
@@ -88,6 +95,7 @@ class Peer:
     system: Callable[[Call], bytes] = lambda call: reply()
     safe_posts: tuple[str, ...] = ()
     keeps: bool = True
+    mllp: bool = False
     tls: ssl.SSLContext | None = None
     elsewhere: str = ""
     broken: list[Exception] = field(default_factory=list)
@@ -178,7 +186,7 @@ class Peer:
         try:
             while not transport.is_closing():
                 ordinal += 1
-                await self._one(reader, writer, number, ordinal)
+                await (self._message if self.mllp else self._one)(reader, writer, number, ordinal)
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass  # the client is gone, or was sent away
         finally:
@@ -207,6 +215,28 @@ class Peer:
         else:
             head, _, body = self.system(self.calls[-1]).partition(b"\r\n\r\n")
             await self.calls[-1].answer(head + b"\r\nConnection: close\r\n\r\n" + body)
+            writer.close()
+
+    async def _message(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int, ordinal: int
+    ) -> None:
+        head = await reader.readuntil(b"\r")
+        kind, event, *_ = head.split(b"|")[8].decode("ascii").split("^")
+        call = Call("POST", f"/{kind}/{event}", {}, head, writer, self, number, ordinal)
+        safe = call.target in self.safe_posts
+        if not safe and (said := self.early.get("POST")) is not None:
+            self.calls.append(call)
+            await self._do(said, call)
+            await reader.read()
+            raise ConnectionResetError
+        body = head + await reader.readuntil(b"\x1c\r")
+        call = replace(call, body=body[1:-2])
+        self.calls.append(call)
+        if not safe and (said := self.on.get("POST")) is not None:
+            await self._do(said, call)
+            return
+        await call.answer(self.system(call))
+        if not self.keeps:
             writer.close()
 
     async def _do(self, said: bytes | Handler, call: Call) -> None:
