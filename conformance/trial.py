@@ -20,7 +20,7 @@ import httpx
 from conformance.attempt import Attempt, CouldNotRunError
 from conformance.faults import Fault, Point, Which
 from conformance.faults import Receipt as FaultReceipt
-from conformance.faults.messages import is_mutating
+from conformance.faults.messages import Reads
 from conformance.requirement import Requirement
 from conformance.results import AttemptRecord
 from conformance.target.stage import Stage
@@ -287,10 +287,10 @@ class Trial:
 
     def misconduct(self) -> Iterator[str]:
         """What happened besides, in the slugs that `conduct.*` is judged by."""
-        safe_posts = self.stage.descriptor.safe_posts
+        reads = Reads(self.stage.descriptor.safe_posts, self.stage.descriptor.safe_calls)
         for attempt in self.attempts:
             for call in attempt.witness.calls:
-                mutating = sum(is_mutating(method, path, safe_posts) for method, path in call.tried)
+                mutating = sum(reads.mutates(*request) for request in call.tried)
                 if mutating > 1 or attempt.sent > 1:
                     yield "second-mutation"
                 if mutating and call.phase is not Phase.COMMIT:

@@ -15,6 +15,7 @@ from typing import Final, TypedDict, TypeVar, Unpack
 
 import httpx
 
+from conformance.faults.messages import RawHeaders
 from conformance.overhearing import as_guest, as_host
 from gateway.contracts.adapter import (
     Adapter,
@@ -44,11 +45,12 @@ class Phase(StrEnum):
 
 @dataclass(slots=True)
 class Call:
-    """One call of one phase. `tried` are (method, path) of every request that the adapter asked for; `answer` is what
-    it said before the boundary judged that, and `ended` whether it came back at all."""
+    """One call of one phase. `tried` are (method, target, headers, body) of every request that the adapter asked for,
+    the body empty where it is still to be made; `answer` is what it said before the boundary judged that, and `ended`
+    whether it came back at all."""
 
     phase: Phase
-    tried: list[tuple[str, str]] = field(default_factory=list)
+    tried: list[tuple[str, str, RawHeaders, bytes]] = field(default_factory=list, repr=False)
     answer: object = field(default=None, repr=False)
     raised: BaseException | None = field(default=None, repr=False)
     sound: bool = True
@@ -163,7 +165,9 @@ class Witness:
         self.calls.append(call)
 
         async def note(request: httpx.Request) -> None:
-            call.tried.append((request.method, request.url.path))
+            body = b"".join(request.stream) if type(request.stream) is httpx.ByteStream else b""
+            target = request.url.raw_path.decode("ascii")
+            call.tried.append((request.method, target, tuple(request.headers.raw), body))
 
         client.event_hooks = {"request": [note], "response": []}
         try:

@@ -24,6 +24,7 @@ from conformance.results import (
 )
 from gateway.contracts.adapter import Descriptor
 from gateway.contracts.base import Model
+from gateway.contracts.calls import SafeCalls
 
 MODELS: Final[Mapping[type[Model], str]] = MappingProxyType(
     {
@@ -31,6 +32,7 @@ MODELS: Final[Mapping[type[Model], str]] = MappingProxyType(
         AdapterIdentity: "Which code was tried.",
         TargetIdentity: "Which system, without naming a host.",
         Descriptor: "What the adapter claims for this connection.",
+        SafeCalls: "JSON-RPC methods that change nothing, where reads and writes are sent to one address.",
         Result: "One requirement, once.",
         AttemptRecord: "One attempt of the adapter at one action.",
         ReceiptRecord: "A fault that was armed, and what the proxy saw of it.",
@@ -93,7 +95,12 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "observation": "how an appointment is found again",
             "settling_seconds": "how long until a change can be seen",
             "safe_posts": "path prefixes of POST requests that change nothing",
+            "safe_calls": "JSON-RPC methods that change nothing",
             "requests_per_attempt": "the most that readiness, commit and one look need together",
+        },
+        "SafeCalls": {
+            "address": "path from the server's root to which reads and writes are sent alike",
+            "methods": "whole names; any other counts as mutating",
         },
         "Result": {
             "requirement": "its id",

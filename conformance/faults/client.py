@@ -38,6 +38,13 @@ class Client:
             return taken
         return await asyncio.get_running_loop().sock_recv(self._socket, most_bytes)
 
+    def peek(self) -> bytes:
+        """What has arrived and was not read; it stays in the kernel."""
+        try:
+            return bytes(self._ahead) + self._socket.recv(_READ_BYTES, socket.MSG_PEEK)
+        except BlockingIOError:
+            return bytes(self._ahead)
+
     def put_back(self, surplus: bytes) -> None:
         """What was read beyond one request; the next one begins with it."""
         self._ahead[:0] = surplus

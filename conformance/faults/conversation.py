@@ -22,11 +22,12 @@ from conformance.faults.interruption import Beginning
 from conformance.faults.messages import (
     MAX_BODY_BYTES,
     MAX_MESSAGE_BYTES,
+    NO_MORE,
     RawHeaders,
+    Reads,
     Reply,
     Request,
     head_of,
-    is_mutating,
     may_have_body,
     read_reply,
     request_parser,
@@ -60,7 +61,7 @@ class Setup:
     upstream: Upstream
     switch: Switch
     traffic: Traffic
-    safe_posts: tuple[str, ...] = ()
+    reads: Reads = NO_MORE
     canary: str = field(default="", repr=False)
 
 
@@ -133,7 +134,7 @@ class Conversation:
                 parser.receive_data(received)
             elif isinstance(event, h11.Request):
                 head, begin = head_of(event), len(raw) - len(parser.trailing_data[0])
-                mutating = is_mutating(head.method, head.target, self._setup.safe_posts)
+                mutating = self._setup.reads.unsafe(head.method, head.target)  # until its body tells
                 self._arrive(head.method, head.target, mutating=mutating, arrived=arrived).request_headers = _text(
                     head.headers
                 )
@@ -147,6 +148,7 @@ class Conversation:
             raise self._broken("no request that can be passed on")
         surplus = parser.trailing_data[0]
         self._client.put_back(surplus)
+        self._current.mutating = self._setup.reads.mutates(head.method, head.target, head.headers, bytes(body))
         self._current.request_body = bytes(body[:KEPT_BODY_BYTES])
         keeps = parser.their_state is h11.DONE
         return Request(head=head, body=bytes(body), framed=bytes(raw[begin : len(raw) - len(surplus)]), keeps=keeps)
@@ -154,7 +156,7 @@ class Conversation:
     async def _begin(self, first: bytes, arrived: float) -> bytearray:
         """As much of the request as a fault inside it lets through; one byte where none is armed."""
         beginning = Beginning(self._client, bytearray(first))
-        reached = await beginning.reach(self._setup.switch, self._setup.safe_posts)
+        reached = await beginning.reach(self._setup.switch, self._setup.reads)
         if reached is not None:
             exchange = self._arrive(reached.method, reached.target, mutating=reached.mutating, arrived=arrived)
             exchange.request_headers = _text(reached.headers)

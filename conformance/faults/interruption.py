@@ -7,16 +7,18 @@ Refuses to strike what it cannot judge, or an exchange of the other kind: that i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
 from conformance.faults import Point
 from conformance.faults.client import Client
-from conformance.faults.messages import MAX_HEAD_BYTES, RawHeaders, is_mutating, read_head
+from conformance.faults.messages import MAX_HEAD_BYTES, NO_MORE, RawHeaders, Reads, read_head, read_request
 from conformance.faults.switch import Armed, Switch
 
 POINTS: Final = frozenset({Point.MID_HEAD, Point.MID_SEND})
+_LOOKS: Final = 1000
+_LOOK_SECONDS: Final = 0.001
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -43,31 +45,44 @@ class Beginning:
         self.raw += received
         return bool(received)
 
-    async def reach(self, switch: Switch, safe_posts: Sequence[str]) -> Reached | None:
+    async def reach(self, switch: Switch, reads: Reads) -> Reached | None:
         """Read as far as the armed fault asks; None where none is armed for this request."""
         armed = switch.waiting(POINTS)
         if armed is None:
             return None
         if armed.point is Point.MID_HEAD:
-            return await self._inside_head(switch, safe_posts)
-        return await self._before_end(switch, safe_posts)
+            return await self._inside_head(switch, reads)
+        return await self._before_end(switch, reads)
 
-    async def _inside_head(self, switch: Switch, safe_posts: Sequence[str]) -> Reached | None:
-        """The method is enough, except for a POST that may be a read: that one needs its target."""
+    async def _inside_head(self, switch: Switch, reads: Reads) -> Reached | None:
+        """The method is enough, except for a POST that may be a read: that one needs its target, if not its body."""
         while True:
             method, *rest = self.raw.decode("latin-1").split(" ", 2)
-            if rest and (method != "POST" or not safe_posts or len(rest) == 2):
+            if rest and (method != "POST" or reads == NO_MORE or len(rest) == 2):
                 break
             if self.raw.endswith(b"\n") or len(self.raw) > MAX_HEAD_BYTES or not await self.more():
                 return None
-        mutating = is_mutating(method, rest[0], safe_posts)
-        armed = switch.take({Point.MID_HEAD}, mutating=mutating)
-        if armed is None:
+        mutating = await self._mutates(reads, method, rest[0])
+        armed = None if mutating is None else switch.take({Point.MID_HEAD}, mutating=mutating)
+        if armed is None or mutating is None:
             return None
         armed.note(f"{len(self.raw)} bytes of the request's head were read")
         return Reached(armed=armed, method=method, target=rest[0], mutating=mutating)
 
-    async def _before_end(self, switch: Switch, safe_posts: Sequence[str]) -> Reached | None:
+    async def _mutates(self, reads: Reads, method: str, target: str) -> bool | None:
+        """Whether the request may have an effect. Where only its body tells, all of it is looked at in the kernel,
+        and left there; None where it does not come whole in time."""
+        if not reads.undecided(method, target):
+            return reads.unsafe(method, target)
+        for _ in range(_LOOKS):
+            whole = read_request(bytes(self.raw) + self.client.peek())
+            if whole is not None:
+                head, body = whole
+                return reads.mutates(head.method, head.target, head.headers, body)
+            await asyncio.sleep(_LOOK_SECONDS)
+        return None
+
+    async def _before_end(self, switch: Switch, reads: Reads) -> Reached | None:
         """Half of the body; without one, all but the head's last byte."""
         while not self.raw.endswith(b"\r\n\r"):
             if len(self.raw) > MAX_HEAD_BYTES or not await self.more():
@@ -75,9 +90,9 @@ class Beginning:
         head = read_head(bytes(self.raw) + b"\n")
         if head is None:
             return None
-        mutating = is_mutating(head.method, head.target, safe_posts)
-        armed = switch.take({Point.MID_SEND}, mutating=mutating)
-        if armed is None:
+        mutating = await self._mutates(reads, head.method, head.target)
+        armed = None if mutating is None else switch.take({Point.MID_SEND}, mutating=mutating)
+        if armed is None or mutating is None:
             return None
         fact = "all but the last byte of the request's head was read; it has no body"
         if head.has_body:

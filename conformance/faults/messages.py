@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import h11
+
+from gateway.contracts.calls import SafeCalls
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
@@ -29,15 +30,36 @@ _BODILESS: Final = frozenset({204, 304})
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
-def is_mutating(method: str, target: str, safe_posts: Sequence[str]) -> bool:
-    """Whether the request may have an effect. An unknown method, a POST elsewhere than on a declared path prefix
-    (from the server's root), or one on a path with two readings may."""
-    if method in _SAFE_METHODS:
-        return False
-    path = target.split("?", 1)[0]
-    if method != "POST" or _AMBIGUOUS.search(path):
-        return True
-    return not any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in safe_posts)
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What an adapter declares free of effects; everything else with an unsafe method mutates. `posts` are path
+    prefixes from the server's root, `calls` the JSON-RPC methods at one address, by the boundary's own rule."""
+
+    posts: tuple[str, ...] = ()
+    calls: SafeCalls | None = None
+
+    def unsafe(self, method: str, target: str) -> bool:
+        """Whether a request that begins so may have an effect, as far as that can be told without its body. An unknown
+        method, a POST elsewhere than on a declared path, or one on a path with two readings may."""
+        if method in _SAFE_METHODS:
+            return False
+        path = target.split("?", 1)[0]
+        if method != "POST" or _AMBIGUOUS.search(path):
+            return True
+        return not any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in self.posts)
+
+    def undecided(self, method: str, target: str) -> bool:
+        """Whether only the body tells."""
+        return self.calls is not None and self.calls.may_hold(method, target) and self.unsafe(method, target)
+
+    def mutates(self, method: str, target: str, headers: RawHeaders, body: bytes) -> bool:
+        """Whether the whole request may have an effect."""
+        called = self.calls is not None and self.calls.hold(method, target, headers, body)
+        return not called and self.unsafe(method, target)
+
+
+NO_MORE: Final = Reads()
+"""Nothing but the safe methods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +152,26 @@ def read_head(content: bytes) -> Head | None:
     except h11.RemoteProtocolError:
         return None
     return head_of(event) if isinstance(event, h11.Request) else None
+
+
+def read_request(content: bytes) -> tuple[Head, bytes] | None:
+    """Head and body of the request that `content` begins with; None where it is not whole or not HTTP."""
+    parser = request_parser()
+    parser.receive_data(content)
+    head, body = None, bytearray()
+    try:
+        while True:
+            event = parser.next_event()
+            if isinstance(event, h11.Request):
+                head = head_of(event)
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage) and head is not None:
+                return head, bytes(body)
+            else:
+                return None
+    except h11.RemoteProtocolError:
+        return None
 
 
 async def read_reply(reader: asyncio.StreamReader, method: str) -> Reply:

@@ -28,6 +28,7 @@ from typing import Final
 from conformance.faults import Exchange, Fault, Point, Receipt
 from conformance.faults.client import Client
 from conformance.faults.conversation import REPLY_SECONDS, Conversation, Setup
+from conformance.faults.messages import NO_MORE, Reads
 from conformance.faults.switch import Armed, Switch
 from conformance.faults.traffic import Overlap, Traffic
 from conformance.faults.upstream import Upstream
@@ -59,7 +60,7 @@ class Proxy:
         cls,
         upstream: str,
         *,
-        safe_posts: Sequence[str] = (),
+        reads: Reads = NO_MORE,
         trust: ssl.SSLContext | None = None,
         writes: int = 10_000,
         faults: bool = True,
@@ -69,7 +70,7 @@ class Proxy:
     ) -> AsyncIterator[Proxy]:
         """Listen on a free loopback port while the context is open.
 
-        `safe_posts` are path prefixes from the server's root whose POSTs are reads. `trust` replaces the system's
+        `reads` are the requests with a body that only read. `trust` replaces the system's
         store for an https upstream. At most `writes` mutating requests are forwarded, none when `read_only`. With
         `faults` false nothing is ever struck. `canary` is in every injected body. `before` is
         called with each mutating request, whole, before it is forwarded. Raises ValueError for an unusable
@@ -79,7 +80,7 @@ class Proxy:
             upstream=Upstream.parse(upstream, trust),
             switch=Switch(faults),
             traffic=Traffic(writes, read_only, before),
-            safe_posts=tuple(safe_posts),
+            reads=reads,
             canary=canary,
         )
         with _bound(0) as guard:

@@ -63,7 +63,7 @@ def claim_rows(claims: Descriptor) -> Iterator[ClaimRow]:
     )
     settles = f"within {claims.settling_seconds} s" if claims.settling_seconds else "at once"
     yield ClaimRow("a change can be seen", settles, () if unseen else ("observe.absent", "lost."))
-    posts = ", ".join(claims.safe_posts) or "none"
+    posts = ", ".join((*claims.safe_posts, *(claims.safe_calls.methods if claims.safe_calls else ()))) or "none"
     yield ClaimRow("requests with a body that only read", posts, ("conduct.reads-only",))
     yield ClaimRow("requests an attempt needs", f"at most {claims.requests_per_attempt}", _APPLIED)
     relayed = f"that a relay took it, carried out within {claims.relay_seconds} s"

@@ -18,6 +18,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from conformance.faults import Exchange
+from conformance.faults.messages import Reads
 from conformance.faults.proxy import Proxy
 from conformance.overhearing import as_guest
 from conformance.requirement import Requirement
@@ -181,7 +182,7 @@ async def open_stage(  # noqa: PLR0913 - a stage is put together once
     descriptor = _described(adapter, name, direct)
     async with Proxy.open(
         premises.base_url,
-        safe_posts=descriptor.safe_posts,
+        reads=Reads(descriptor.safe_posts, descriptor.safe_calls),
         trust=trust,
         writes=target.writes,
         faults=faults,

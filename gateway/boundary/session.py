@@ -135,9 +135,10 @@ class Session(httpx.AsyncBaseTransport):
         self.close()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        method, url = request.method, request.url  # reading the body runs the adapter's code, which may change them
-        place, headers, mutation = self._admit(request)
+        # reading the body runs the adapter's code, which may change the rest
+        method, url, given = request.method, request.url, request.headers.copy()
         body = await self._body(request)
+        place, headers, mutation = self._admit(method, url, given, body)
         if body and method in rules.BODILESS_METHODS:  # whoever expects none reads it as the next request
             self._refuse(Code.ADAPTER_FAULT)
         headers += rules.own_headers(place, method, body, credential=self._credential, mutating=mutation is not None)
@@ -155,15 +156,19 @@ class Session(httpx.AsyncBaseTransport):
         self.replies += 1
         return reply
 
-    def _admit(self, request: httpx.Request) -> tuple[Destination, rules.RawHeaders, Mutation | None]:
+    def _admit(
+        self, method: str, url: httpx.URL, given: httpx.Headers, body: bytes
+    ) -> tuple[Destination, rules.RawHeaders, Mutation | None]:
         """Judge and count the request in one step, so that concurrent requests cannot both be the first."""
         if self._closed:
             raise httpx.LocalProtocolError("the session is closed")
         connection, descriptor = self._door.connection, self._door.descriptor
         try:
-            place = rules.destination(request.url, connection.hosts)
-            mutating = rules.is_mutating(request.method, place.path, descriptor.safe_posts)
-            headers = rules.request_headers(request.headers)
+            place = rules.destination(url, connection.hosts)
+            headers = rules.request_headers(given)
+            mutating = rules.is_mutating(method, place.path, descriptor.safe_posts)
+            if mutating and descriptor.safe_calls is not None:
+                mutating = not descriptor.safe_calls.hold(method, place.target.decode(), headers, body)
         except HostUndeclaredError:
             self._refuse(Code.HOST_FORBIDDEN)
         except RequestForbiddenError:

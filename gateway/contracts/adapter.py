@@ -22,6 +22,7 @@ import httpx
 from pydantic import Field, StringConstraints
 
 from gateway.contracts.base import Model, Slug
+from gateway.contracts.calls import SafeCalls
 from gateway.contracts.canonical import digest
 from gateway.contracts.connection import Connection, Setting
 from gateway.contracts.failures import Code
@@ -75,6 +76,7 @@ SafePost = Annotated[str, StringConstraints(pattern=r"^/[!-~]{0,200}$")]
 class Descriptor(Model):
     """What the adapter claims for one connection. The conformance suite tests every claim both ways.
 
+    `safe_posts` and `safe_calls` are believed as the vendor's documentation is; a run counts what they did to the system.
     `requests_per_attempt` is the largest number of requests that readiness, commit and one
     observation need together; it is reserved before the intent (CARD-14).
     """
@@ -89,6 +91,7 @@ class Descriptor(Model):
     observation: Basis
     settling_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
     safe_posts: Annotated[tuple[SafePost, ...], Field(max_length=8)] = ()
+    safe_calls: SafeCalls | None = None
     requests_per_attempt: Annotated[int, Field(ge=1, le=64)] = 8
 
 

@@ -147,6 +147,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "exclusivity": "enforced",
         "observation": "by-key",
     },
+    "SafeCalls": {"address": "/clinic/", "methods": ["model.party.search_read"]},
     "Observed": OBSERVED,
     "ObservationRecord": OBSERVED
     | {
@@ -228,7 +229,16 @@ def descendants(parent: type[Model]) -> Iterator[type[Model]]:
 
 MODELS: dict[str, type[Model]] = {model.__name__: model for model in descendants(Model)}
 # Held behind the boundary, or sealed configuration of the practice: everything else reaches orchestration.
-NOT_CARRIED = {"Particulars", "Participant", "Connection", "CredentialUse", "Limits", "Descriptor", "Signed"}
+NOT_CARRIED = {
+    "Particulars",
+    "Participant",
+    "Connection",
+    "CredentialUse",
+    "Limits",
+    "Descriptor",
+    "SafeCalls",
+    "Signed",
+}
 REFERENCES: tuple[type[Reference], ...] = tuple(Reference.__subclasses__())
 
 

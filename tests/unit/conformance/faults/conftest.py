@@ -12,9 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from conformance.faults.messages import Reads
 from conformance.faults.proxy import Proxy
+from gateway.contracts.calls import SafeCalls
 
 CANARY = "CANARY-5f1c"
+READS = Reads(posts=("/dav/find",), calls=SafeCalls(address="/dav/rpc", methods=("list.read",)))
 CREATED = b'HTTP/1.1 201 Created\r\nETag: "v1"\r\nContent-Length: 12\r\n\r\n{"id": "a1"}'
 PUT = (
     b"PUT /dav/a1?x=%20y HTTP/1.1\r\nhOst: example\r\nX-Own: a  b\r\nContent-Length: 10\r\nConnection: close"
@@ -142,7 +145,7 @@ async def system() -> AsyncIterator[System]:
 
 @pytest.fixture
 async def proxy(system: System) -> AsyncIterator[Proxy]:
-    async with Proxy.open(system.url, canary=CANARY, safe_posts=("/dav/find",)) as opened:
+    async with Proxy.open(system.url, canary=CANARY, reads=READS) as opened:
         yield opened
 
 

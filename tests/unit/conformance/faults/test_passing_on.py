@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conformance.faults import Fault, Point
-from conformance.faults.messages import is_mutating
+from conformance.faults.messages import Reads
 from conformance.faults.proxy import Proxy
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -226,4 +226,4 @@ async def test_nothing_is_left_when_the_proxy_closes(system: Any, call: Any, get
 def test_what_may_have_an_effect_is_judged_by_method_and_declared_path(
     method: str, target: str, mutating: bool
 ) -> None:
-    assert is_mutating(method, target, ("/find",)) is mutating
+    assert Reads(posts=("/find",)).mutates(method, target, (), b"") is mutating
