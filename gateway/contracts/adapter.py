@@ -76,7 +76,7 @@ SafePost = Annotated[str, StringConstraints(pattern=r"^/[!-~]{0,200}$")]
 class Descriptor(Model):
     """What the adapter claims for one connection. The conformance suite tests every claim both ways.
 
-    `safe_posts` and `safe_calls` are believed as the vendor's documentation is; a run counts what they did to the system.
+    `safe_posts` and `safe_calls` are what the vendor documents as free of effects, and are believed as such.
     `requests_per_attempt` is the largest number of requests that readiness, commit and one
     observation need together; it is reserved before the intent (CARD-14).
     """
