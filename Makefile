@@ -52,9 +52,10 @@ imports: $(VENV)/dev.stamp ## import rules: who may know whom
 selftest: $(VENV)/dev.stamp ## try the conformance suite on adapters broken on purpose (MUTANTS="retries …" for some)
 	$(BIN)/gateway conformance selftest $(MUTANTS)
 
-conformance: $(VENV)/dev.stamp ## try our own adapters: the embedded sandbox, and CalDAV on a Radicale (REPORTS=directory)
+conformance: $(VENV)/dev.stamp ## try our own adapters: on the sandbox, a Radicale, twins of the others (REPORTS=directory)
 	$(BIN)/gateway conformance run sandbox --target adapters/sandbox/conformance.toml --report $(REPORTS)/sandbox
 	$(BIN)/gateway conformance run caldav --target adapters/caldav/conformance.toml --report $(REPORTS)/caldav
+	$(BIN)/gateway conformance run google_calendar --target adapters/google_calendar/conformance.toml --report $(REPORTS)/google_calendar
 
 requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalogue they hold (THRESHOLD=95)
 	$(BIN)/python -m conformance.catalogue.coverage --threshold $(THRESHOLD)
