@@ -40,6 +40,12 @@ def precondition(status: int | str, word: str) -> Said:
     return Said(int(status), (("content-type", "text/xml"),), body.encode())
 
 
+def google(status: int | str, word: str) -> Said:
+    """Google's, as its guide "Handle API errors" shows it."""
+    error = {"errors": [{"domain": "global", "reason": word, "message": "no"}], "code": status, "message": "no"}
+    return Said(int(status), (("content-type", "application/json"),), json.dumps({"error": error}).encode())
+
+
 CASES: Final = (
     Case(
         "sandbox",
@@ -58,5 +64,13 @@ CASES: Final = (
         ),
         refusal=precondition,
         secret="user:password",
+    ),
+    Case(
+        "google_calendar",
+        meaning=(
+            re.compile(rb'"dateTime":"(20[\d-]+T\d\d:\d\d):'),
+            re.compile(rb'"(?:id|status|gatewayKey)":"([^"]+)"'),
+        ),
+        refusal=google,
     ),
 )
