@@ -264,7 +264,7 @@ class Run:
     async def reserve_budget(self, proposal: Proposal) -> None:
         """Take the whole attempt's requests from the connection's rate before any is sent (CARD-14)."""
         try:
-            needed = self.ports.boundary.describe(proposal.connection).requests_per_attempt
+            needed = self.ports.boundary.requests_per_attempt(proposal.connection)
         except Refusal as refusal:
             raise AttemptEnded(End.BLOCKED, refusal.code) from None
         connection = self.ports.configuration.connections[proposal.connection]

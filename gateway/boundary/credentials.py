@@ -1,7 +1,7 @@
 """Where secrets come from, and what they become: one header, or the client's end of TLS.
 
-Owns: two credential sources, registered as plugins like any other, the header value of each scheme, and the TLS
-context of a client's certificate.
+Owns: two credential sources, registered as plugins like any other, the header value of each scheme whose secret is
+attached itself, and the TLS context of a client's certificate. What is exchanged for a token is `tokens`' business.
 Refuses: secret files that others could read or swap, secrets that would not fit one header line, and keys that are
 locked or not the certificate's. No exception here carries a secret or a path; a key is written to no file.
 """
@@ -24,7 +24,7 @@ from gateway.errors import ConfigurationError
 from gateway.hookspecs import CredentialSource, hookimpl
 
 _MAX_SECRET_BYTES: Final = 8 * 1024
-_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
+BEARER_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 _PAIR: Final = re.compile(r"[^\x00-\x1f\x7f:]+:[^\x00-\x1f\x7f]*")  # RFC 7617 §2
 
 
@@ -90,11 +90,11 @@ def _option(source: str, options: Mapping[str, str], name: str, default: str) ->
 
 
 async def authorization_header(use: CredentialUse, sources: Sequence[CredentialSource]) -> str | None:
-    """The `Authorization` value, or None for a scheme without one; raises `CredentialUnavailableError` and nothing
-    else. Sources are asked in their configured order; the first that has the secret wins."""
+    """The `Authorization` value of a scheme that needs no token endpoint, None for one without; raises
+    `CredentialUnavailableError` and nothing else."""
     if use.name is None or use.scheme is Scheme.CLIENT_CERTIFICATE:
         return None
-    return _header(use.scheme, await _secret(use.name, sources))
+    return _header(use.scheme, await find_secret(use.name, sources))
 
 
 async def identified(
@@ -102,11 +102,12 @@ async def identified(
 ) -> ssl.SSLContext:
     """A client's TLS context, with its certificate where the scheme says so, that trusts whom `trust` does (None: the
     system's authorities) and offers `protocols` (ALPN). Raises `CredentialUnavailableError` and nothing else."""
-    certificate = None
+    certificate: str | None = None
     if use.scheme is Scheme.CLIENT_CERTIFICATE and use.name is not None:
-        certificate = await _secret(use.name, sources)
-        if not isinstance(certificate, str) or len(certificate) > _MAX_SECRET_BYTES:
+        found = await find_secret(use.name, sources)
+        if not isinstance(found, str) or len(found) > _MAX_SECRET_BYTES:
             raise CredentialUnavailableError
+        certificate = found
     context = await asyncio.to_thread(_context, certificate, trust)
     if protocols:
         context.set_alpn_protocols(list(protocols))
@@ -140,7 +141,9 @@ def _load(context: ssl.SSLContext, pem: bytes) -> None:
         context.load_cert_chain(chain, key, password=lambda: b"")  # else a locked key would be asked for at a terminal
 
 
-async def _secret(name: str, sources: Sequence[CredentialSource]) -> str:
+async def find_secret(name: str, sources: Sequence[CredentialSource]) -> object:
+    """Sources are asked in their configured order, at each use; the first that has the secret wins. What a plugin
+    gives may be anything. Raises `CredentialUnavailableError` and nothing else."""
     for source in sources:
         try:
             return await source.secret(name)
@@ -153,6 +156,6 @@ def _header(scheme: Scheme, secret: object) -> str:
     if isinstance(secret, str):
         if scheme is Scheme.BASIC and _PAIR.fullmatch(secret):
             return "Basic " + base64.b64encode(secret.encode()).decode()
-        if scheme is Scheme.BEARER and _TOKEN.fullmatch(secret):
+        if scheme is Scheme.BEARER and BEARER_TOKEN.fullmatch(secret):
             return f"Bearer {secret}"
     raise CredentialUnavailableError

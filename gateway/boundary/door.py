@@ -1,8 +1,8 @@
 """The boundary itself: one per gateway, the only way from the core to a network (CP-20).
 
-Owns: the adapters, the sealed connections, the practice's resolver, the credential sources and the one
-TLS context. Resolves a proposal's references afresh for every attempt and holds them against the salted
-commitment that was approved (I5, CARD-09).
+Owns: the adapters, the sealed connections, the practice's resolver, the credential sources, the access tokens
+fetched with them, and the one TLS context. Resolves a proposal's references afresh for every attempt and
+holds them against the salted commitment that was approved (I5, CARD-09).
 Refuses: unknown connections, undeclared operations, a relay that redelivers without a proven key (C-35),
 and particulars that are missing, ambiguous or not the approved ones.
 """
@@ -20,6 +20,7 @@ from gateway.boundary.addresses import Admits
 from gateway.boundary.containment import contained
 from gateway.boundary.engagement import Engagement, Identifiers
 from gateway.boundary.session import Budget, Door
+from gateway.boundary.tokens import Tokens
 from gateway.clock import Clock
 from gateway.config import Bounds
 from gateway.contracts.adapter import Adapter, Descriptor, Idempotency, Request, native_key
@@ -59,6 +60,7 @@ class Boundary:
         self._connections = connections
         self._resolver = resolver
         self._credentials = credentials
+        self._tokens = Tokens()
         self._clock = clock
         self._admits = admits
         self._sibling_digest = sibling_digest
@@ -79,6 +81,12 @@ class Boundary:
         if descriptor is None:
             raise Refusal(Code.ADAPTER_FAULT)
         return descriptor
+
+    def requests_per_attempt(self, connection_id: ConnectionId) -> int:
+        """The most that one attempt may send: what the adapter declared, and a token request where the credential is
+        fetched (CARD-14). Raises `Refusal` as `describe` does."""
+        declared = self.describe(connection_id).requests_per_attempt
+        return declared + self._connections[connection_id].credential.requests
 
     def _claimed(self, connection: Connection) -> Descriptor | None:
         """The adapter's own words, validated; None where there are none that hold."""
@@ -118,7 +126,9 @@ class Boundary:
                 admits=self._admits,
                 tls=self._tls,
                 trust=self._trust,
-                budget=Budget(descriptor.requests_per_attempt),
+                budget=Budget(descriptor.requests_per_attempt, connection.credential.requests),
+                tokens=self._tokens,
+                clock=self._clock,
             ),
             proposal=proposal,
             request=request,

@@ -19,6 +19,7 @@ from gateway.authorization import Authorization
 from gateway.boundary.containment import Ending, contained
 from gateway.boundary.effects import Silence, classify
 from gateway.boundary.session import Door, Session
+from gateway.boundary.tokens import Token
 from gateway.clock import Clock
 from gateway.config import Bounds
 from gateway.contracts.adapter import (
@@ -47,6 +48,7 @@ from gateway.hookspecs import Binding, ReferenceResolver
 Answer = TypeVar("Answer")
 
 MAX_TEXT_BYTES: Final = 4096
+TOKEN_MARGIN_SECONDS: Final = 5
 
 _TARGET_CODES: Final = {
     TargetState.TAKEN: Code.SLOT_TAKEN,
@@ -119,6 +121,7 @@ class Engagement:
         self._ready = False
         self._dispatched = False
         self._prepared: Any = None
+        self._token: Token | None = None
 
     @property
     def descriptor(self) -> Descriptor:
@@ -136,7 +139,8 @@ class Engagement:
     @property
     def requests(self) -> int:
         """Requests let through so far, over all phases."""
-        return self.descriptor.requests_per_attempt - self._door.budget.remaining
+        allowed = self.descriptor.requests_per_attempt + self.connection.credential.requests
+        return allowed - self._door.budget.remaining
 
     async def readiness(self) -> Code | None:
         """None: every proof of F-01 §4.6 holds now; else why not (GATE-24 to GATE-27)."""
@@ -145,7 +149,7 @@ class Engagement:
             lambda client: self._adapter.readiness(self._request, client),
             _sound_readiness,
             self._bounds.readiness_seconds,
-            writes=False,
+            lasting=self._bounds.readiness_seconds + self._bounds.authorization_seconds + self._commit_lasting,
         )
         code = _unready(ending, session)
         if code is None and ending.value is not None:
@@ -164,6 +168,7 @@ class Engagement:
             lambda client: self._adapter.commit(authorized, client),
             _sound_receipt,
             self.connection.limits.commit_seconds,
+            lasting=self._commit_lasting,
             writes=True,
         )
         traffic = session.traffic()
@@ -187,7 +192,7 @@ class Engagement:
             lambda client: self._adapter.observe(Query(request=self._request), client),
             _sound_observation,
             self._bounds.readiness_seconds,
-            writes=False,
+            lasting=self.connection.limits.request_seconds,
         )
         seen = ending.value
         proven = session.fault is None and session.replies > 0
@@ -203,7 +208,12 @@ class Engagement:
 
     async def aclose(self) -> None:
         """Forget what readiness learnt; every session is closed at the end of its phase already."""
-        self._ready, self._prepared = False, None
+        self._ready, self._prepared, self._token = False, None, None
+
+    @property
+    def _commit_lasting(self) -> float:
+        """Readiness renews what would not outlive the commit, which fetches nothing."""
+        return self.connection.limits.commit_seconds + TOKEN_MARGIN_SECONDS
 
     async def _phase(
         self,
@@ -211,18 +221,21 @@ class Engagement:
         sound: Callable[[Answer], Answer],
         seconds: float,
         *,
-        writes: bool,
+        lasting: float,
+        writes: bool = False,
     ) -> tuple[Ending[Answer], Session]:
-        session = Session(self._door, writes=writes)
+        """`lasting`: how many seconds an access token must still be good for when the phase begins."""
+        session = Session(self._door, writes=writes, token=self._token)
 
         async def work() -> Answer:
-            await session.unlock()
+            await session.unlock(lasting)
             return sound(await call(session.client()))
 
         try:
             ending = await contained(work, seconds, session.close)
         finally:
             await session.aclose()
+        self._token = session.token
         return ending, session
 
     async def _bind(self, receipt: Receipt) -> bool:

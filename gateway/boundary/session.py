@@ -4,7 +4,8 @@ Owns: the phase's rules (CARD-02, CARD-03), the bounds on each request and reply
 addresses, and the record of what left and what came back. A reply that reaches the adapter is complete.
 Refuses, before a byte leaves: mutating requests in a read phase, the second one in a write phase whatever
 became of the first, undeclared and forbidden hosts, requests beyond the declared number, adapter-set
-credentials, everything once closed. Re-sends nothing; follows nothing.
+credentials, everything once closed; and a token request in a write phase, which has the token that its
+readiness had, or none. Re-sends nothing; follows nothing.
 No exception that it raises carries text from a request, a reply or a credential.
 """
 
@@ -21,13 +22,15 @@ import httpx
 from gateway.boundary import rules
 from gateway.boundary.addresses import Address, AddressForbiddenError, Admits, NameUnresolvedError, resolve
 from gateway.boundary.channel import Head, HttpChannel, Outgoing, ReplyMalformedError, RequestUnspeakableError
-from gateway.boundary.credentials import CredentialUnavailableError, authorization_header, identified
+from gateway.boundary.credentials import CredentialUnavailableError, authorization_header, find_secret, identified
 from gateway.boundary.effects import Traffic
 from gateway.boundary.mllp import MllpChannel
 from gateway.boundary.rules import Destination, HostUndeclaredError, RequestForbiddenError
+from gateway.boundary.tokens import Token, TokenRefusedError, Tokens, granted, token_request
 from gateway.boundary.wire import IdentityRefusedError, Wire, WireError
+from gateway.clock import Clock
 from gateway.contracts.adapter import Descriptor
-from gateway.contracts.connection import Connection, Scheme
+from gateway.contracts.connection import Connection, Scheme, TokenEndpoint
 from gateway.contracts.failures import Code
 from gateway.hookspecs import CredentialSource
 
@@ -44,9 +47,15 @@ class _ReplyRefusedError(Exception):
 
 @dataclass(slots=True)
 class Budget:
-    """How many requests one attempt may still make, over all its phases (CARD-14)."""
+    """How many requests one attempt may still make, over all its phases (CARD-14): the adapter's, and the boundary's
+    own for a token."""
 
-    remaining: int
+    adapter: int
+    token: int = 0
+
+    @property
+    def remaining(self) -> int:
+        return self.adapter + self.token
 
 
 @dataclass(slots=True)
@@ -74,12 +83,16 @@ class Door:
     tls: ssl.SSLContext
     trust: ssl.SSLContext | None = None
     budget: Budget
+    tokens: Tokens
+    clock: Clock
 
 
 class Session(httpx.AsyncBaseTransport):
-    """One phase's transport. `requests` counts those let through, `replies` the complete ones."""
+    """One phase's transport. `requests` counts those let through, `replies` the complete ones that the adapter got.
+    `token` is the attempt's access token, where it has one: as an earlier phase left it, then as this one does."""
 
-    def __init__(self, door: Door, *, writes: bool) -> None:
+    def __init__(self, door: Door, *, writes: bool, token: Token | None = None) -> None:
+        self.token = token
         self.requests = 0
         self.replies = 0
         self.fault: Code | None = None
@@ -95,17 +108,57 @@ class Session(httpx.AsyncBaseTransport):
         self._wires: list[Wire] = []
         self._idle: dict[tuple[str, str, int], list[Channel]] = {}
 
-    async def unlock(self) -> None:
-        """Fetch the credential, once; raises `httpx.ConnectError` when no source has a usable one."""
+    async def unlock(self, seconds: float) -> None:
+        """Have the credential at hand, once, and good for so long; raises `httpx.TransportError` where none is."""
         connection, sources = self._door.connection, self._door.credentials
         use, speaks_http = connection.credential, not connection.base_url.startswith("mllps:")
         try:
-            self._credential = await authorization_header(use, sources)
+            if use.token is None:
+                self._credential = await authorization_header(use, sources)
+            else:
+                self.token = await self._lasting(use.token, seconds)
+                self._credential = self.token.header
             if use.scheme is Scheme.CLIENT_CERTIFICATE or not speaks_http:  # the shared context offers HTTP (ALPN)
                 self._tls = await identified(use, sources, self._door.trust, ("http/1.1",) if speaks_http else ())
         except CredentialUnavailableError:
-            self.cause = Code.CREDENTIALS_REJECTED
-            raise httpx.ConnectError("no usable credential for this connection") from None
+            self._locked(Code.CREDENTIALS_REJECTED)
+        except TokenRefusedError as error:
+            self._locked(error.code)
+
+    def _locked(self, cause: Code) -> NoReturn:
+        self.token, self.cause = None, cause
+        raise httpx.ConnectError("no usable credential for this connection") from None
+
+    async def _lasting(self, endpoint: TokenEndpoint, seconds: float) -> Token:
+        """A token that is good for so long: the attempt's own or, in a read phase, a kept or a fresh one."""
+        door = self._door
+        until = door.clock.monotonic() + seconds
+        if self.token is not None and self.token.lives_until(until):
+            return self.token
+        if self._writes:
+            raise CredentialUnavailableError
+        token = door.tokens.find(door.connection.connection_id, until)
+        if token is None:
+            token = await self._fetched(endpoint)
+            if not token.lives_until(until):  # a shorter life could end within the commit
+                raise TokenRefusedError(Code.READINESS_UNVERIFIABLE)
+            door.tokens.keep(door.connection.connection_id, token)
+        return token
+
+    async def _fetched(self, endpoint: TokenEndpoint) -> Token:
+        """One token, by one POST on a connection of its own; its reply is none of the system's."""
+        door, use = self._door, self._door.connection.credential
+        assert use.name is not None
+        secret = await find_secret(use.name, door.credentials)
+        now, nonce = door.clock.now(), door.clock.token()
+        asked = await asyncio.to_thread(token_request, use, secret, now=now, nonce=nonce)
+        url = httpx.URL(endpoint.url)
+        place = self._admit_token_request(url)
+        headers = [(b"Content-Type", b"application/x-www-form-urlencoded"), (b"Accept", b"application/json")]
+        headers += rules.own_headers(place, "POST", asked.body, credential=asked.credential, once=True)
+        begun = door.clock.monotonic()
+        reply = await self._carried(place, Outgoing("POST", place.target, headers, asked.body), url, fresh=True)
+        return granted(reply.status_code, await reply.aread(), asked=begun)
 
     def client(self) -> httpx.AsyncClient:
         """The adapter's end of this session."""
@@ -141,20 +194,31 @@ class Session(httpx.AsyncBaseTransport):
         place, headers, mutation = self._admit(method, url, given, body)
         if body and method in rules.BODILESS_METHODS:  # whoever expects none reads it as the next request
             self._refuse(Code.ADAPTER_FAULT)
-        headers += rules.own_headers(place, method, body, credential=self._credential, mutating=mutation is not None)
-        outgoing = Outgoing(method, place.target, headers, body)
+        headers += rules.own_headers(place, method, body, credential=self._credential, once=mutation is not None)
+        reply = await self._carried(place, Outgoing(method, place.target, headers, body), url, mutation)
+        self.replies += 1
+        return reply
+
+    async def _carried(
+        self,
+        place: Destination,
+        outgoing: Outgoing,
+        url: httpx.URL,
+        mutation: Mutation | None = None,
+        *,
+        fresh: bool = False,
+    ) -> httpx.Response:
+        """One admitted request out, its complete reply in, all of it within the connection's limits."""
         channel: Channel | None = None
         try:
             async with asyncio.timeout(self._door.connection.limits.request_seconds):
                 addresses = await self._checked_addresses(place)
-                channel = await self._channel(place, addresses, mutation)
-                reply = await self._exchange(channel, outgoing, url, mutation)
+                channel = await self._channel(place, addresses, mutation, fresh=fresh)
+                return await self._exchange(channel, outgoing, url, mutation)
         except AddressForbiddenError:
             self._refuse(Code.HOST_FORBIDDEN)
         except Exception as error:  # noqa: BLE001 — whatever broke, its text must not travel on
             self._broken_off(error, channel, mutation)
-        self.replies += 1
-        return reply
 
     def _admit(
         self, method: str, url: httpx.URL, given: httpx.Headers, body: bytes
@@ -173,14 +237,28 @@ class Session(httpx.AsyncBaseTransport):
             self._refuse(Code.HOST_FORBIDDEN)
         except RequestForbiddenError:
             self._refuse(Code.ADAPTER_FAULT)
-        if self._door.budget.remaining <= 0 or (mutating and (not self._writes or self._mutation is not None)):
+        if self._door.budget.adapter <= 0 or (mutating and (not self._writes or self._mutation is not None)):
             self._refuse(Code.ADAPTER_FAULT)
-        self._door.budget.remaining -= 1
+        self._door.budget.adapter -= 1
         self.requests += 1
         if mutating:
             self._mutation = Mutation()
             return place, headers, self._mutation
         return place, headers, None
+
+    def _admit_token_request(self, url: httpx.URL) -> Destination:
+        """The attempt's own one, or another (in the look, after a 401) out of what the adapter left of its number."""
+        budget = self._door.budget
+        if self._closed:
+            raise httpx.LocalProtocolError("the session is closed")
+        if budget.remaining <= 0:
+            raise TokenRefusedError(Code.READINESS_UNVERIFIABLE)
+        if budget.token > 0:
+            budget.token -= 1
+        else:
+            budget.adapter -= 1
+        self.requests += 1
+        return rules.destination(url, self._door.connection.hosts)
 
     def _refuse(self, fault: Code) -> NoReturn:
         self.fault = self.fault or fault
@@ -208,10 +286,12 @@ class Session(httpx.AsyncBaseTransport):
             raise AddressForbiddenError
         return addresses
 
-    async def _channel(self, place: Destination, addresses: tuple[Address, ...], mutation: Mutation | None) -> Channel:
+    async def _channel(
+        self, place: Destination, addresses: tuple[Address, ...], mutation: Mutation | None, *, fresh: bool
+    ) -> Channel:
         """A kept connection for a read; always a fresh one for the mutating request, so that a peer that
-        gave up on an idle connection cannot make it UNKNOWN."""
-        while mutation is None and (kept := self._idle.get(place.origin)):
+        gave up on an idle connection cannot make it UNKNOWN, and for a token."""
+        while mutation is None and not fresh and (kept := self._idle.get(place.origin)):
             channel = kept.pop()
             if channel.wire.quiet:
                 return channel
@@ -230,6 +310,8 @@ class Session(httpx.AsyncBaseTransport):
         method = outgoing.method
         try:
             head = await channel.ask(outgoing)
+            if head.status == 401:
+                self._disown()
             self._judge(method, head)
             content = await self._content(channel)
         except BaseException:
@@ -247,6 +329,12 @@ class Session(httpx.AsyncBaseTransport):
             stream=httpx.ByteStream(content),
             extensions={"http_version": b"HTTP/1.1"},
         )
+
+    def _disown(self) -> None:
+        """The token was not accepted: whoever comes next gets another. Nothing is sent again."""
+        if self.token is not None:
+            self._door.tokens.drop(self._door.connection.connection_id, self.token)
+            self.token = None
 
     def _judge(self, method: str, head: Head) -> None:
         status, headers = head.status, head.headers

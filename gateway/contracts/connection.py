@@ -26,6 +26,11 @@ ENCRYPTED: Final = frozenset({"https", "mllps"})
 MLLP: Final = frozenset({"mllp", "mllps"})
 """HL7 v2 messages in frames; see `gateway.boundary.mllp`."""
 
+Printable = Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=500)]
+"""An identifier or address: visible ASCII, without spaces."""
+
+_SCOPE: Final = r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$"  # RFC 6749 §3.3
+
 
 class Network(StrEnum):
     """Where the system may live. `private` is shown in the governance record."""
@@ -35,12 +40,56 @@ class Network(StrEnum):
 
 
 class Scheme(StrEnum):
-    """How the boundary attaches a credential to each request."""
+    """How the boundary attaches a credential to each request, and hence what the secret of that name is.
+
+    `basic`: `user:password`. `bearer`: a token. `client-certificate`: PEM of the certificate, those that vouch for it,
+    and the private key. The others have the boundary fetch an access token (OAuth 2.0): `client-credentials` (RFC 6749
+    §4.4) with `client_id:client_secret`; `private-key-jwt` (RFC 7523 §2.2, SMART Backend Services) and `jwt-bearer`
+    (RFC 7523 §2.1, as service accounts use it) with a private key, as JWK or PEM.
+    """
 
     NONE = "none"
     BASIC = "basic"
     BEARER = "bearer"
-    CLIENT_CERTIFICATE = "client-certificate"  # PEM: the certificate, those that vouch for it, and the private key
+    CLIENT_CERTIFICATE = "client-certificate"
+    CLIENT_CREDENTIALS = "client-credentials"
+    PRIVATE_KEY_JWT = "private-key-jwt"
+    JWT_BEARER = "jwt-bearer"
+
+    @property
+    def fetches(self) -> bool:
+        """Whether what is attached is an access token that a token endpoint issues."""
+        return self in _FETCHING
+
+
+_FETCHING: Final = frozenset({Scheme.CLIENT_CREDENTIALS, Scheme.PRIVATE_KEY_JWT, Scheme.JWT_BEARER})
+
+
+class TokenEndpoint(Model):
+    """Where access tokens come from, and what is asked for. Nothing here is a secret.
+
+    `issuer` is who signs an assertion: SMART's client id, or a service account; `subject` is whom a service account
+    acts for. `audience` is what an assertion is addressed to, the URL itself where nothing else is said; `key_id` its
+    `kid`, where the key does not name itself.
+    """
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=500)]
+    scope: Annotated[str, StringConstraints(pattern=_SCOPE, max_length=2000)] | None = None
+    issuer: Printable | None = None
+    subject: Printable | None = None
+    audience: Printable | None = None
+    key_id: Printable | None = None
+
+    @property
+    def host(self) -> str:
+        """`name:port`, as a connection's `hosts` state it."""
+        return _host(self.url)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if not _is_plain(self.url) or "#" in self.url:  # RFC 6749 §3.2
+            raise ValueError("url must be http(s)://host[:port]/path without credentials and fragment")
+        return self
 
 
 class CredentialUse(Model):
@@ -48,12 +97,29 @@ class CredentialUse(Model):
 
     scheme: Scheme
     name: Slug | None = None
+    token: TokenEndpoint | None = None
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if (self.scheme is Scheme.NONE) != (self.name is None):
             raise ValueError("every scheme but 'none' names a credential")
+        token = self.token
+        if self.scheme.fetches != (token is not None):
+            raise ValueError("client-credentials, private-key-jwt and jwt-bearer need a token endpoint, and only they")
+        if token is None:
+            return self
+        if (self.scheme is Scheme.CLIENT_CREDENTIALS) != (token.issuer is None):
+            raise ValueError("an assertion needs its issuer; client-credentials have theirs in the secret")
+        if token.issuer is None and (token.audience, token.key_id) != (None, None):
+            raise ValueError("audience and key_id belong to an assertion, which client-credentials do not make")
+        if token.subject is not None and self.scheme is not Scheme.JWT_BEARER:
+            raise ValueError("only jwt-bearer acts for another subject")
         return self
+
+    @property
+    def requests(self) -> int:
+        """What authentication adds to the requests that an attempt may need: one, for a token (CARD-14)."""
+        return 0 if self.token is None else 1
 
 
 class Limits(Model):
@@ -87,12 +153,14 @@ class Connection(Model):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         address, scheme = urlsplit(self.base_url), self.credential.scheme
-        if address.scheme not in PORTS or not address.hostname or "@" in address.netloc:
+        if address.scheme not in PORTS or not _is_plain(self.base_url):
             raise ValueError(
                 "base_url must be http(s)://host[:port]/path or mllp(s)://host[:port], without credentials"
             )
-        if f"{address.hostname}:{address.port or PORTS[address.scheme]}" not in self.hosts:
+        if _host(self.base_url) not in self.hosts:
             raise ValueError("hosts must list the base_url's own host and port")
+        if self.credential.token is not None and self.credential.token.host not in self.hosts:
+            raise ValueError("hosts must list the token endpoint's host and port")
         if address.scheme in MLLP and (address.path not in ("", "/") or address.query or address.fragment):
             raise ValueError("an mllp base_url ends with host and port: a message is named by its own type")
         if address.scheme in MLLP and scheme not in (Scheme.NONE, Scheme.CLIENT_CERTIFICATE):
@@ -100,3 +168,13 @@ class Connection(Model):
         if scheme is Scheme.CLIENT_CERTIFICATE and address.scheme not in ENCRYPTED:
             raise ValueError("a client's certificate needs https or mllps")
         return self
+
+
+def _is_plain(url: str) -> bool:
+    address = urlsplit(url)
+    return bool(address.hostname) and "@" not in address.netloc
+
+
+def _host(url: str) -> str:
+    address = urlsplit(url)
+    return f"{address.hostname}:{address.port or PORTS[address.scheme]}"

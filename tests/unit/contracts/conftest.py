@@ -131,6 +131,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ConsentEvidence": EVIDENCE | {"in_force": True, "consent": DIGEST},
     "NoticeEvidence": EVIDENCE | {"informed_of": DIGEST, "irreversibility_told": True},
     "CredentialUse": {"scheme": "basic", "name": "calendar"},
+    "TokenEndpoint": {"url": "https://login.example.org/token", "scope": "system/Appointment.cruds"},
     "Limits": {"requests_per_minute": 60},
     "Connection": {
         "connection_id": reference("con"),
@@ -234,6 +235,7 @@ NOT_CARRIED = {
     "Participant",
     "Connection",
     "CredentialUse",
+    "TokenEndpoint",
     "Limits",
     "Descriptor",
     "SafeCalls",

@@ -41,7 +41,10 @@ CANARIES = (
 )
 
 # Configuration in which an empty mapping, or text, may be meant.
-OPEN = {("Connection", "base_url"), ("Connection", "settings"), ("Connection", "limits"), ("Descriptor", "safe_posts")}
+OPEN = {
+    *(("Connection", "base_url"), ("Connection", "settings"), ("Connection", "limits"), ("Descriptor", "safe_posts")),
+    ("TokenEndpoint", "scope"),
+}
 # Names that the gateway itself copies from its sealed configuration into an event; no caller writes them.
 CONFIGURED_NAMES = {("Event", "policy"), ("Event", "view"), ("Event", "sink")}
 
