@@ -1,0 +1,111 @@
+"""What each reply to a write means: tables from status and athenaOne's own error text to a bounded judgement.
+
+Owns: the tables, with where each row is from. athenahealth's reference lists its error texts without saying which
+request answers which; rows are those that its own replies, recorded by others against the Preview environment, show.
+Refuses: to take any other reply for a refusal (I3). Nothing is searched in a text: it is one of these, or unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import httpx
+from pydantic import ValidationError
+
+from gateway.contracts.adapter import Receipt
+from gateway.contracts.failures import Code
+from gateway.contracts.proposal import Operation
+from gateway.kit.reading import Said
+from gateway.kit.replies import ANY, Row, Table
+
+TAKEN: Final = "That appointment time was already booked or not available for booking."
+NOT_THERE: Final = "The appointment is not available."
+_REFERENCE: Final = "docs.athenahealth.com/api/api-ref/appointment"
+_CLIENT: Final = "recorded against Preview by the Ruby client athena_health (2016)"
+_MIDDLEWARE: Final = "recorded against Preview by athena_middleware (2023)"
+
+_ANY_WRITE: Final[Table] = MappingProxyType(
+    {
+        (200, ANY): Row(Receipt.applied(), _REFERENCE),
+        (400, "Additional fields are required."): Row(Receipt.refused(Code.EXTERNAL_INVALID), _CLIENT),
+        (400, "The data provided is invalid."): Row(
+            Receipt.refused(Code.EXTERNAL_INVALID), "test double of a client in production (cityblock commons)"
+        ),
+        (400, "The specified patient does not exist in that department."): Row(
+            Receipt.refused(Code.EXTERNAL_INVALID), "test double of the .NET SDK (athenahealth-sdk-dotnet)"
+        ),
+        (401, ANY): Row(Receipt.refused(Code.CREDENTIALS_REJECTED), f"{_CLIENT}: the API gateway's own reply"),
+        (403, ANY): Row(Receipt.refused(Code.EXTERNAL_FORBIDDEN), f"{_CLIENT}; RFC 9110 §15.5.4"),
+        (404, "Invalid practice."): Row(
+            Receipt.refused(Code.EXTERNAL_FORBIDDEN), "test double of the .NET SDK (athenahealth-sdk-dotnet)"
+        ),
+        (429, ANY): Row(
+            Receipt.refused(Code.EXTERNAL_THROTTLED),
+            "RFC 6585 §4; quotas: docs.athenahealth.com/api/guides/best-practices",
+        ),
+    }
+)
+_TAKEN_ROW: Final = Row(Receipt.unknown(Code.DUPLICATE_KEY), f"{_CLIENT}, {_MIDDLEWARE}; settled by a look")
+
+BOOK: Final[Table] = MappingProxyType(
+    {
+        **_ANY_WRITE,
+        (404, NOT_THERE): Row(
+            Receipt.refused(Code.SLOT_TAKEN), "test double of a client in production (awell extensions)"
+        ),
+        (409, TAKEN): _TAKEN_ROW,
+    }
+)
+CANCEL: Final[Table] = MappingProxyType(
+    {
+        **_ANY_WRITE,
+        (400, "Appointment ID is not a booked appointment"): Row(Receipt.refused(Code.TARGET_CHANGED), _MIDDLEWARE),
+        (404, NOT_THERE): Row(
+            Receipt.refused(Code.TARGET_NOT_FOUND), "test double of a client in production (awell extensions)"
+        ),
+        (404, "This appointment has already been checked in."): Row(Receipt.refused(Code.TARGET_CHANGED), _MIDDLEWARE),
+    }
+)
+RESCHEDULE: Final[Table] = MappingProxyType({**CANCEL, (409, TAKEN): _TAKEN_ROW})
+SLOT_NOW: Final[Table] = MappingProxyType(
+    {
+        ("ours", ANY): Row(Receipt.unknown(Code.DUPLICATE_KEY), "the slot is its natural key: ours may be the booking"),
+        ("another's", ANY): Row(Receipt.refused(Code.SLOT_TAKEN), _CLIENT),
+        ("open", ANY): Row(
+            Receipt.refused(Code.EXTERNAL_FORBIDDEN), f"{_CLIENT}: not marked as being available through the API"
+        ),
+    }
+)
+"""What 409 means, by whose the slot is when it is looked at; whatever else is seen leaves it unknown."""
+
+BY_OPERATION: Final[Mapping[Operation, Table]] = MappingProxyType(
+    {Operation.BOOK: BOOK, Operation.RESCHEDULE: RESCHEDULE, Operation.CANCEL: CANCEL}
+)
+
+TABLES: Final[Mapping[str, Table]] = MappingProxyType(
+    {
+        "PUT appointments/{slot} (book)": BOOK,
+        "PUT appointments/{id}/reschedule": RESCHEDULE,
+        "PUT appointments/{id}/cancel": CANCEL,
+        "GET appointments/{slot}, after 409": SLOT_NOW,
+    }
+)
+
+
+class Problem(Said):
+    error: str
+
+
+def word(reply: httpx.Response) -> str:
+    """athenaOne's error text, or nothing where something before it answered."""
+    try:
+        return Problem.model_validate_json(reply.content).error
+    except ValidationError:
+        return ANY
+
+
+def is_absent(reply: httpx.Response) -> bool:
+    """Whether athenaOne itself, rather than something in its way, says that an appointment is not there."""
+    return (reply.status_code, word(reply)) == (404, NOT_THERE)
