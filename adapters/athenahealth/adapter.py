@@ -142,7 +142,7 @@ class AthenahealthAdapter:
             state = TargetState.ABSENT if target is None else mapping.target_state(target, request, wanted)
             if state is not TargetState.OPEN or request.operation is Operation.CANCEL:
                 return state, Prepared(target=target)
-        if any(each.appointmentstatus in mapping.STANDING for each in await self._held(wanted, read)):
+        if any(each.appointmentstatus != mapping.CANCELLED for each in await self._held(wanted, read)):
             return TargetState.TAKEN, Prepared()
         reply = await read.get("appointments/open", params=mapping.slots_query(wanted, settings))
         slot = mapping.chosen(said(mapping.Listing, reply).matching(wanted.place))

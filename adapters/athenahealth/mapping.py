@@ -243,14 +243,14 @@ def booking_seen(held: Sequence[Record]) -> Observation:
 
 def move_seen(held: Sequence[Record], old: Record | None, request: Request, wanted: Approved) -> Observation:
     """A reschedule happened where the patient has the new place and no longer the old appointment."""
-    there = booking_seen(held)
-    if old is None or old.appointmentstatus not in STANDING or old.patientid != wanted.patient:
-        known = there.finding in (ObservationFinding.PRESENT, ObservationFinding.DIFFERENT)
-        return there if known else _seen(ObservationFinding.INDETERMINATE)
-    if there.finding is ObservationFinding.ABSENT and request.is_approved_version(old.version):
-        return there
-    half = there.finding is ObservationFinding.PRESENT
-    return _seen(ObservationFinding.DIFFERENT if half else ObservationFinding.INDETERMINATE)
+    there, unclear = booking_seen(held), _seen(ObservationFinding.INDETERMINATE)
+    if old is None or (old.appointmentstatus in (CANCELLED, OPEN) and old.patientid in ("", wanted.patient)):
+        return there if there.finding in (ObservationFinding.PRESENT, ObservationFinding.DIFFERENT) else unclear
+    if old.appointmentstatus not in STANDING or old.patientid != wanted.patient:
+        return unclear
+    if there.finding is ObservationFinding.ABSENT:
+        return there if request.is_approved_version(old.version) else unclear
+    return _seen(ObservationFinding.DIFFERENT) if there.identifier else unclear
 
 
 def cancellation_seen(target: Record | None, request: Request, wanted: Approved) -> Observation:

@@ -46,6 +46,14 @@ def google(status: int | str, word: str) -> Said:
     return Said(int(status), (("content-type", "application/json"),), json.dumps({"error": error}).encode())
 
 
+def error(status: int | str, word: str) -> Said:
+    """athenaOne's: an error text after two empty lines. What stands for a finding in its tables is no status."""
+    body = json.dumps({"error": word}) if word else "<h1>Not Authorized</h1>"
+    return Said(
+        status if isinstance(status, int) else 409, (("content-type", "application/json"),), f"\n\n{body}".encode()
+    )
+
+
 CASES: Final = (
     Case(
         "sandbox",
@@ -72,5 +80,15 @@ CASES: Final = (
             re.compile(rb'"(?:id|status|gatewayKey)":"([^"]+)"'),
         ),
         refusal=google,
+    ),
+    Case(
+        "athenahealth",
+        meaning=(
+            # of an appointment that was moved away, nothing but whose and in what state it is says anything
+            re.compile(rb'"(?:date|starttime|departmentid)":"([^"]+)"(?![^}]*"rescheduledappointmentid")'),
+            re.compile(rb'"duration":(\d+)(?![^}]*"rescheduledappointmentid")'),
+            re.compile(rb'"(?:patientid|appointmentstatus|status)":"([^"]+)"'),
+        ),
+        refusal=error,
     ),
 )

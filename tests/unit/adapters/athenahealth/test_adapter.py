@@ -261,7 +261,7 @@ async def test_no_slot_is_taken_and_none_is_guessed(
 
 @pytest.mark.parametrize(
     ("status", "state"),
-    [("f", TargetState.TAKEN), ("2", TargetState.TAKEN), ("x", TargetState.OPEN)],
+    [("f", TargetState.TAKEN), ("2", TargetState.TAKEN), ("?", TargetState.TAKEN), ("x", TargetState.OPEN)],
 )
 async def test_a_patient_who_has_the_place_already_is_not_given_it_again(
     adapter: AthenahealthAdapter, client: httpx.AsyncClient, script: Script, status: str, state: TargetState

@@ -276,6 +276,7 @@ CANCELLED = read(appointmentid="7", appointmentstatus="x")
         pytest.param([read(appointmentstatus="2")], Finding.PRESENT, id="checked-in"),
         pytest.param([CANCELLED, read()], Finding.PRESENT, id="cancelled-and-booked"),
         pytest.param([CANCELLED], Finding.INDETERMINATE, id="cancelled"),
+        pytest.param([read(appointmentstatus="?")], Finding.INDETERMINATE, id="in-no-known-status"),
         pytest.param([read(), read(appointmentid="8")], Finding.DIFFERENT, id="booked-twice"),
     ],
 )
@@ -296,7 +297,37 @@ GONE = read(appointmentid="5", starttime="08:00", appointmentstatus="x")
     [
         pytest.param([read()], GONE, True, Finding.PRESENT, id="moved"),
         pytest.param([read()], None, True, Finding.PRESENT, id="moved-and-old-not-shown"),
-        pytest.param([read()], read(appointmentid="5", patientid=PATIENTS[1]), True, Finding.PRESENT, id="old-reused"),
+        pytest.param(
+            [read()],
+            read(appointmentid="5", appointmentstatus="o", patientid=None),
+            True,
+            Finding.PRESENT,
+            id="moved-and-old-open",
+        ),
+        pytest.param(
+            [read()], read(appointmentid="5", patientid=PATIENTS[1]), True, Finding.INDETERMINATE, id="old-anothers"
+        ),
+        pytest.param(
+            [read()],
+            GONE.model_copy(update={"patientid": PATIENTS[1]}),
+            True,
+            Finding.INDETERMINATE,
+            id="old-anothers-and-cancelled",
+        ),
+        pytest.param(
+            [read()],
+            read(appointmentid="5", appointmentstatus="?"),
+            True,
+            Finding.INDETERMINATE,
+            id="old-in-no-known-status",
+        ),
+        pytest.param(
+            [],
+            read(appointmentid="5", appointmentstatus="?"),
+            True,
+            Finding.INDETERMINATE,
+            id="nothing-and-no-known-status",
+        ),
         pytest.param([read()], OLD, True, Finding.DIFFERENT, id="both"),
         pytest.param([read(), read(appointmentid="8")], GONE, True, Finding.DIFFERENT, id="twice"),
         pytest.param([], OLD, True, Finding.ABSENT, id="not-moved"),
