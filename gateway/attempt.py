@@ -416,8 +416,9 @@ class Run:
         self.ports.journal_lost = self.ports.journal_lost or dispatched or fatal
         if dispatched:
             return unrecorded(self.attempt, End.UNKNOWN, Code.OUTCOME_UNRECORDED)
-        # A paused attempt is its answers' in common: nothing may be said of it while another may carry it out.
-        own = self.attempt if self.resume is None else None
+        # A paused attempt is its answers' in common, also one whose pause may be recorded after all: nothing may be
+        # said of it while somebody may carry it out.
+        own = self.attempt if self.resume is None and end is not End.PAUSED else None
         return unrecorded(own, End.BLOCKED, Code.AUDIT_UNAVAILABLE)
 
     async def release(self) -> None:

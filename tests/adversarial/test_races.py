@@ -12,7 +12,7 @@ from gateway.contracts.failures import Code
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.statements import Choice, Verdict
 from gateway.contracts.words import Effect, Severity, Standing, State
-from gateway.errors import JournalUnavailable
+from gateway.errors import JournalFailed, JournalUnavailable
 from gateway.gateway import Gateway
 from gateway.journal import Append
 from gateway.surfaces.local import OPERATOR
@@ -207,6 +207,34 @@ class TestOneKeyTwoCallers:
         assert carried_out[0].attempt == paused.attempt
         assert (declined.attempt, declined.recorded, declined.code) == (None, False, Code.AUDIT_UNAVAILABLE)
         assert declined.standing is Standing.UNRESOLVED
+
+    @pytest.mark.requirement("CARD-11")
+    async def test_a_pause_in_doubt_says_nothing_of_an_attempt_that_an_answer_may_carry_out(
+        self, make_world: Any
+    ) -> None:
+        """Found by the random simulation: told that the attempt was blocked, which was recorded as paused after all."""
+        world = await make_world(risk=Severity.HIGH)
+        rehearsal, surface, operator = world.rehearsal, world.local.surface(OPERATOR), world.local.desk.operator
+        async with world.gateway() as gateway:
+            proposal = await rehearsal.propose(gateway, rehearsal.enrol())
+            approval = await rehearsal.decide(gateway, proposal)
+            trigger = rehearsal.trigger(proposal, approval)
+
+            async def after(entry: Append) -> None:
+                if entry.outcome is not None and entry.outcome.state is State.PAUSED:
+                    raise JournalFailed("recorded, and nobody can tell")
+
+            world.watch(gateway).after = after
+            doubtful = await gateway.commit(trigger)
+        async with world.gateway() as gateway:
+            paused = await gateway.commit(trigger)
+            proceeding = surface.resume(
+                proposal, operator=operator, approval=approval, paused=paused, choice=Choice.PROCEED
+            )
+            done = await gateway.resume(proceeding.token)
+        assert (doubtful.attempt, doubtful.recorded, doubtful.standing) == (None, False, Standing.UNRESOLVED)
+        assert (paused.state, done.state, done.attempt) == (State.PAUSED, State.SUCCEEDED, paused.attempt)
+        assert await world.sent() == 1
 
 
 class TestUnderAStop:
