@@ -53,7 +53,7 @@ class Premises:
 
     `label` is how reports call it, with its version. `observer` is None where a person counts. `secrets` are the
     connection's credentials by name; `limited` is one that may read but not write. `settings` are added to the
-    connection's own.
+    connection's own. `token_url` is the system's own token endpoint, in place of the one that the connection names.
     """
 
     base_url: str
@@ -61,6 +61,7 @@ class Premises:
     observer: Observer | None
     secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     settings: Mapping[str, str | int | bool] = field(default_factory=lambda: MappingProxyType({}))
+    token_url: str | None = None
 
 
 class ObserverFactory(Protocol):

@@ -11,7 +11,8 @@
 
 Owns: which handler answers, who may call it (a full and a limited credential), the tally of mutating requests, and
 the replies to what is refused before or by the engine. The vendor's paths and shapes are the author's.
-Refuses: a second handler for one route. A request that no route matches is answered 404.
+Refuses: a second handler for one route. A request that no route matches is answered 404. A token request is neither
+tallied nor routed; `issuer` answers it.
 Invariants: a mutating request is tallied before anything else is done about it; a limited credential reaches no
 route that writes; every start has its own database and fresh secrets. A handler that raises is answered 500.
 """
@@ -22,7 +23,6 @@ import base64
 import hmac
 import json
 import re
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -38,10 +38,12 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.contracts.connection import Scheme
 from gateway.testing.engine import Engine, RejectedError, Rejection, Status
+from gateway.testing.issuer import CLIENTS, Issuer, new_secret
 from gateway.testing.premises import Premises, Seen
 from gateway.testing.wire import Reply, Request, listen
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
+FULL: Final = CLIENTS[0]
 _NAME: Final = re.compile(r"\{([a-z_]+)\}")
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -133,27 +135,29 @@ class _Route:
 
 @dataclass(frozen=True, slots=True)
 class _Door:
-    """Who is let in: the Authorization values of the two credentials, or nobody is asked."""
+    """Who is let in: the two credentials by their Authorization values, or by tokens; or nobody is asked."""
 
-    full: str = field(repr=False)
-    limited: str = field(repr=False)
+    values: Mapping[str, str] = field(repr=False, default_factory=dict)
+    issuer: Issuer | None = None
     asks: bool = True
 
-    def may_read(self, request: Request) -> bool:
-        return self.may_write(request) or _same(request, self.limited)
-
-    def may_write(self, request: Request) -> bool:
-        return not self.asks or _same(request, self.full)
-
-
-def _same(request: Request, expected: str) -> bool:
-    return hmac.compare_digest(request.headers.get("authorization", "").encode(), expected.encode())
+    def caller(self, request: Request) -> str | None:
+        """The name of the credential that the request carries."""
+        shown = request.headers.get("authorization", "")
+        if not self.asks:
+            return FULL
+        if self.issuer is not None:
+            return self.issuer.client(shown)
+        found = [name for name, value in self.values.items() if hmac.compare_digest(shown.encode(), value.encode())]
+        return found[0] if found else None
 
 
 class Twin:
     """One vendor's stand-in: its label, its routes, and how it says no (`refusals`, over the defaults `REFUSALS`).
 
-    `scheme` is how credentials arrive; `exclusive` and `unique_keys` are the engine's options.
+    `scheme` is how credentials arrive; `exclusive` and `unique_keys` are the engine's options. For the schemes of
+    OAuth 2.0, `tokens` is the path of the token endpoint, `audience` what an assertion must be addressed to where that
+    is not the endpoint's own address, and `life_seconds` how long a token is good for.
     """
 
     def __init__(
@@ -161,12 +165,18 @@ class Twin:
         label: str,
         *,
         scheme: Scheme = Scheme.BEARER,
+        tokens: str = "/oauth2/token",
+        audience: str | None = None,
+        life_seconds: int = 300,
         exclusive: bool = True,
         unique_keys: bool = True,
         refusals: Mapping[Rejection | Denial, Reply] = REFUSALS,
     ) -> None:
         self._label = label
         self._scheme = scheme
+        self._tokens = tokens
+        self._audience = audience
+        self._life_seconds = life_seconds
         self._exclusive = exclusive
         self._unique_keys = unique_keys
         self._refusals = {**REFUSALS, **refusals}
@@ -199,28 +209,44 @@ class Twin:
     @asynccontextmanager
     async def start(self, database: Path) -> AsyncIterator[Premises]:
         """Serve `database` on loopback while the context is open. The observer reads it past the routes."""
-        given = _secrets(self._scheme)
-        door = _door(self._scheme, given)
+        doors: list[_Door] = []
         with self.engine(database) as engine, self.engine(database) as observed:
 
             async def answer(request: Request) -> Reply:
-                return self._answer(engine, door, request)
+                return self._answer(engine, doors[0], request)
 
             async with listen(answer) as url:
-                yield Premises(base_url=f"{url}/", label=self._label, observer=EngineObserver(observed), secrets=given)
+                issuer = self._issuer(f"{url}{self._tokens}")
+                given = _secrets(self._scheme) if issuer is None else issuer.secrets
+                doors.append(_door(self._scheme, given, issuer))
+                yield Premises(
+                    base_url=f"{url}/",
+                    label=self._label,
+                    observer=EngineObserver(observed),
+                    secrets=given,
+                    token_url=None if issuer is None else issuer.url,
+                )
+
+    def _issuer(self, url: str) -> Issuer | None:
+        if not self._scheme.fetches:
+            return None
+        return Issuer(self._scheme, url, audience=self._audience, life_seconds=self._life_seconds)
 
     def engine(self, database: Path) -> Engine:
         """One more engine over a started twin's database: what was received, and what took effect."""
         return Engine.open(database, exclusive=self._exclusive, unique_keys=self._unique_keys)
 
     def _answer(self, engine: Engine, door: _Door, request: Request) -> Reply:
+        if door.issuer is not None and request.path == self._tokens:
+            return door.issuer.answer(request)
         route, path = self._find(request)
         writes = request.method not in _SAFE_METHODS if route is None else route.writes
         if writes:
             engine.tally(request.method, request.path, None)
-        may_write = door.may_write(request)
-        if not may_write and not door.may_read(request):
+        caller = door.caller(request)
+        if caller is None:
             return self._refusals[Denial.UNAUTHORISED]
+        may_write = caller == FULL
         if writes and not may_write:
             return self._refusals[Denial.FORBIDDEN]
         if route is None:
@@ -246,17 +272,15 @@ def _segments(path: str) -> list[str]:
 def _secrets(scheme: Scheme) -> Mapping[str, str]:
     if scheme is Scheme.NONE:
         return MappingProxyType({})
-    user = {"vendor": "full:", "limited": "limited:"} if scheme is Scheme.BASIC else {"vendor": "", "limited": ""}
-    return MappingProxyType({name: prefix + secrets.token_urlsafe(16) for name, prefix in user.items()})
+    return MappingProxyType({name: new_secret(scheme, name) for name in CLIENTS})
 
 
-def _door(scheme: Scheme, given: Mapping[str, str]) -> _Door:
+def _door(scheme: Scheme, given: Mapping[str, str], issuer: Issuer | None) -> _Door:
     if scheme is Scheme.NONE:
-        return _Door("", "", asks=False)
-    if scheme is Scheme.BEARER:
-        return _Door(f"Bearer {given['vendor']}", f"Bearer {given['limited']}")
-    full, limited = (base64.b64encode(given[name].encode()).decode() for name in ("vendor", "limited"))
-    return _Door(f"Basic {full}", f"Basic {limited}")
+        return _Door(asks=False)
+    if scheme is Scheme.BASIC:
+        return _Door({name: "Basic " + base64.b64encode(secret.encode()).decode() for name, secret in given.items()})
+    return _Door({name: f"Bearer {secret}" for name, secret in given.items()}, issuer)
 
 
 @dataclass(frozen=True, slots=True)
