@@ -124,7 +124,7 @@ def _share(peer: Peer, found: Sequence[Requirement], descriptor: Descriptor, tar
     return PeerPlan(
         peer=peer,
         checks=tuple(requirement.id for requirement in found),
-        requests=(attempts + looks) * descriptor.requests_per_attempt,
+        requests=(attempts + looks) * (descriptor.requests_per_attempt + target.connection.credential.requests),
         writes=sum(requirement.writes for requirement in found),
         slots=sum(requirement.slots for requirement in found),
         slots_at_once=max(requirement.slots for requirement in found),

@@ -122,8 +122,11 @@ def admit(
         raise TargetError(f"pool.slots = {target.pool.slots} is too few: one check of this run needs {slots}")
     refused = (*target.deny, *deny, *denied())
     _check_entries(refused)
-    if target.connection.base_url is not None:
-        _admit_address(target.connection.base_url, target.connection.network, refused)
+    connection = target.connection
+    if connection.base_url is not None:
+        _admit_address(connection.base_url, "connection.base_url", connection.network, refused)
+        if (token := connection.credential.token) is not None:
+            _admit_address(token.url, "connection.credential.token.url", connection.network, refused)
 
 
 def admit_launched(base_url: str) -> None:
@@ -274,20 +277,20 @@ def _secret_file(field: str, path: Path) -> str:
 # Addresses
 
 
-def _admit_address(base_url: str, network: Network, refused: Sequence[str]) -> None:
-    address = _address(base_url, "connection.base_url")
+def _admit_address(url: str, field: str, network: Network, refused: Sequence[str]) -> None:
+    address = _address(url, field)
     host, port = str(address.hostname), _port(address)
-    addresses = _resolved(address, "connection.base_url: the host")
+    addresses = _resolved(address, f"{field}: the host")
     if any(_denies(entry.lower(), str(each), port) for entry in refused for each in (host, *addresses)):
-        raise TargetError("connection.base_url is on the deny list; no run may touch that server")
+        raise TargetError(f"{field} is on the deny list; no run may touch that server")
     for each in addresses:
         if not meant(each).is_loopback and not reachable(each, network):
             raise TargetError(
-                "connection.base_url leads where a connection of this network may not go; "
+                f"{field} leads where a connection of this network may not go; "
                 "for a system in your own network say connection.network = 'private'"
             )
         if address.scheme == "http" and not meant(each).is_loopback and each.is_global:
-            raise TargetError("connection.base_url is plain http to a public address; use https")
+            raise TargetError(f"{field} is plain http to a public address; use https")
 
 
 def _address(base_url: str, field: str) -> SplitResult:

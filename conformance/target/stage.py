@@ -10,12 +10,10 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from secrets import token_urlsafe
 from typing import Final
-from urllib.parse import urlsplit
 
 from conformance.faults import Exchange
 from conformance.faults.messages import Reads
@@ -23,13 +21,13 @@ from conformance.faults.proxy import Proxy
 from conformance.overhearing import as_guest
 from conformance.requirement import Requirement
 from conformance.results import Peer, Residue
+from conformance.target.access import Access, open_access, telling, wrong_secret
 from conformance.target.file import Pool, Target, TargetConnection, TargetError
 from conformance.target.ledger import Cleaner, Ledger
 from gateway.config import Bounds
 from gateway.contracts.adapter import Adapter, Descriptor
-from gateway.contracts.connection import Connection, Scheme, Setting
-from gateway.contracts.references import ConnectionId, PracticeId
-from gateway.testing import Observer, Premises, Seen
+from gateway.contracts.connection import Connection, CredentialUse, Scheme, Setting
+from gateway.testing import Observer, Premises, Seen, make_connection
 
 LIMITED: Final = "limited"
 """The name of a credential that may read but not write."""
@@ -53,7 +51,7 @@ class NoSlotError(Exception):
 @dataclass(slots=True, kw_only=True)
 class Stage:
     """`secret` is the connection's credential, `limited` one that may only read, where there is one; `name` is the
-    adapter's. `confidential` are texts that must show up nowhere. `alone`: nobody else uses the system."""
+    adapter's. `withheld` are texts that must show up nowhere. `alone`: nobody else uses the system."""
 
     peer: Peer
     name: str
@@ -71,7 +69,8 @@ class Stage:
     secret: str = field(default="", repr=False)
     limited: str | None = field(default=None, repr=False)
     wrong_secret: str = field(default="", repr=False)
-    confidential: tuple[str, ...] = field(default=(), repr=False)
+    withheld: tuple[str, ...] = field(default=(), repr=False)
+    access: Access | None = field(default=None, repr=False)
     _cursor: int = 0
     _paced_from: float = field(default_factory=time.monotonic)
     _paced: int = 0
@@ -80,6 +79,11 @@ class Stage:
     def bounds(self) -> Bounds:
         """As short as the connection's limits let them be, so that a system that hangs costs no minutes."""
         return Bounds(readiness_seconds=min(120, self.connection.limits.request_seconds + SECONDS_AROUND))
+
+    @property
+    def confidential(self) -> Sequence[str]:
+        """Texts that must show up nowhere, the tokens granted so far among them."""
+        return (*self.withheld, *(self.access.granted if self.access is not None else ()))
 
     @property
     def slots(self) -> Sequence[datetime]:
@@ -123,7 +127,7 @@ class Stage:
         rate = self.connection.limits.requests_per_minute
         if rate is None:
             return
-        self._paced += self.descriptor.requests_per_attempt
+        self._paced += self.descriptor.requests_per_attempt + self.connection.credential.requests
         due = self._paced_from + max(0, self._paced - rate) * 60 / rate
         await asyncio.sleep(max(0.0, due - time.monotonic()))
 
@@ -178,19 +182,25 @@ async def open_stage(  # noqa: PLR0913 - a stage is put together once
     removed at the end, whatever ends it. Raises `TargetError` for an adapter that does not describe itself."""
     told = target.connection
     credential = told.credential.name or ""
-    direct = _connection(name, told, premises.base_url, premises.settings)
+    alone = peer is Peer.TWIN or target.launch is not None
+    direct = _connection(name, told, premises.base_url, premises.settings, told.credential)
     descriptor = _described(adapter, name, direct)
-    async with Proxy.open(
-        premises.base_url,
-        reads=Reads(descriptor.safe_posts, descriptor.safe_calls),
-        trust=trust,
-        writes=target.writes,
-        faults=faults,
-        read_only=reads_only,
-        canary=canary,
-        before=lambda exchange: ledger.note_sent(peer, *_carried(exchange)),
-    ) as proxy:
-        alone = peer is Peer.TWIN or target.launch is not None
+    async with AsyncExitStack() as stack:
+        access = await stack.enter_async_context(
+            open_access(told.credential, premises.token_url, trust, launched=alone)
+        )
+        proxy = await stack.enter_async_context(
+            Proxy.open(
+                premises.base_url,
+                reads=Reads(descriptor.safe_posts, descriptor.safe_calls),
+                trust=trust,
+                writes=target.writes,
+                faults=faults,
+                read_only=reads_only,
+                canary=canary,
+                before=lambda exchange: ledger.note_sent(peer, *_carried(exchange)),
+            )
+        )
         watcher = premises.observer
         cleaner = None if watcher is None else Cleaner(watcher, ledger, target.pool, peer, alone=alone)
         stage = Stage(
@@ -198,7 +208,7 @@ async def open_stage(  # noqa: PLR0913 - a stage is put together once
             name=name,
             label=premises.label,
             adapter=adapter,
-            connection=_connection(name, told, proxy.url, premises.settings),
+            connection=_connection(name, told, proxy.url, premises.settings, access.use),
             descriptor=descriptor,
             proxy=proxy,
             observer=premises.observer,
@@ -209,8 +219,9 @@ async def open_stage(  # noqa: PLR0913 - a stage is put together once
             alone=alone,
             secret=premises.secrets.get(credential, ""),
             limited=premises.secrets.get(LIMITED),
-            wrong_secret=_wrong(told),
-            confidential=tuple(filter(None, (*premises.secrets.values(), canary, *target.pool.subjects))),
+            wrong_secret=wrong_secret(told.credential),
+            withheld=tuple(filter(None, (*_telling(told, premises), canary, *target.pool.subjects))),
+            access=access,
         )
         if cleaner is not None:
             await cleaner.begin()
@@ -223,7 +234,8 @@ async def open_stage(  # noqa: PLR0913 - a stage is put together once
 
 def claims(adapter: Adapter, name: str, told: TargetConnection) -> Descriptor:
     """What the adapter claims for a target's connection, asked before anything is started; raises `TargetError`."""
-    return _described(adapter, name, _connection(name, told, told.base_url or "http://127.0.0.1:1/", {}))
+    direct = _connection(name, told, told.base_url or "http://127.0.0.1:1/", {}, told.credential)
+    return _described(adapter, name, direct)
 
 
 def _carried(exchange: Exchange) -> Iterator[bytes]:
@@ -233,19 +245,16 @@ def _carried(exchange: Exchange) -> Iterator[bytes]:
     yield from (value.encode() for name, value in exchange.request_headers if name.lower() != "authorization")
 
 
-def _connection(name: str, told: TargetConnection, base_url: str, settings: Mapping[str, Setting]) -> Connection:
-    address = urlsplit(base_url)
-    port = address.port or (443 if address.scheme == "https" else 80)
-    return Connection(
-        connection_id=ConnectionId.random(),
-        practice=PracticeId.random(),
+def _connection(
+    name: str, told: TargetConnection, base_url: str, settings: Mapping[str, Setting], credential: CredentialUse
+) -> Connection:
+    return make_connection(
+        base_url,
         adapter=name,
         dialect=told.dialect,
-        base_url=base_url,
-        hosts=(f"{address.hostname}:{port}",),
         network=told.network,
         zone=told.zone,
-        credential=told.credential,
+        credential=credential,
         limits=told.limits,
         settings={**told.settings, **settings},
     )
@@ -259,6 +268,7 @@ def _described(adapter: Adapter, name: str, connection: Connection) -> Descripto
     raise TargetError(f"adapter {name} does not describe itself for this connection; mend its describe()")
 
 
-def _wrong(told: TargetConnection) -> str:
-    """A credential of the right shape that no system can know."""
-    return f"nobody:{token_urlsafe(16)}" if told.credential.scheme is Scheme.BASIC else token_urlsafe(24)
+def _telling(told: TargetConnection, premises: Premises) -> Iterator[str]:
+    ours = (told.credential.name, LIMITED)
+    for name, secret in premises.secrets.items():
+        yield from telling(told.credential.scheme if name in ours else Scheme.NONE, secret)

@@ -41,6 +41,8 @@ async def launched(stack: AsyncExitStack, spec: str) -> Premises:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - as below
         raise TargetError(f"{spec} raised {type(error).__name__} when it was to start the system") from None
     safety.admit_launched(premises.base_url)
+    if premises.token_url is not None:
+        safety.admit_launched(premises.token_url)
     return premises
 
 

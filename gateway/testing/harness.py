@@ -15,19 +15,24 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from secrets import token_urlsafe
 from types import MappingProxyType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+import httpx
+
 from gateway.authorization import Authorization, Verdict
 from gateway.boundary import Boundary, CommitResult, Engagement, Look
 from gateway.boundary.engagement import Identifiers
+from gateway.boundary.session import Session
+from gateway.boundary.tokens import Token
 from gateway.clock import SystemClock
 from gateway.config import Bounds
 from gateway.contracts import references
 from gateway.contracts.adapter import Adapter, Request, native_key, version_digest
 from gateway.contracts.canonical import digest
-from gateway.contracts.connection import Connection
+from gateway.contracts.connection import Connection, CredentialUse
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation, Origin, Participant, Particulars, Proposal, Role, Target
 from gateway.contracts.words import GateName
@@ -45,14 +50,18 @@ _ANY_DIGEST: Final = digest("testing/v1", b"")
 
 
 def make_connection(base_url: str, **details: Any) -> Connection:
-    """A connection to `base_url`, of a practice of its own; `details` are further fields of `Connection`."""
+    """A connection to `base_url`, of a practice of its own; `details` are further fields of `Connection`. Its hosts are
+    those of the base URL and of the credential's token endpoint."""
     address = urlsplit(base_url)
     port = address.port or (443 if address.scheme == "https" else 80)
+    use = details.get("credential")
+    token = use.token if isinstance(use, CredentialUse) else None
+    hosts = dict.fromkeys((f"{address.hostname}:{port}", *((token.host,) if token is not None else ())))
     details.setdefault("connection_id", references.ConnectionId.random())
     details.setdefault("practice", references.PracticeId.random())
     details.setdefault("adapter", "under-test")
     details.setdefault("zone", "Europe/Berlin")
-    return Connection(base_url=base_url, hosts=(f"{address.hostname}:{port}",), **details)
+    return Connection(base_url=base_url, hosts=tuple(hosts), **details)
 
 
 def make_request(
@@ -131,6 +140,7 @@ class AdapterHarness:
         self.request = replace(request, key=key)
         self.binding: Binding | None = None  # what an APPLIED commit sent home
         self._engagement: Engagement | None = None
+        self._exchanged = False
 
     async def __aenter__(self) -> Self:
         connection = self.request.connection
@@ -158,6 +168,7 @@ class AdapterHarness:
 
     async def commit(self) -> CommitResult:
         """Dispatch; raises `InvariantViolation` the second time, and where readiness was not proven before."""
+        await self._exchange()
         authorization = Authorization.grant(
             tuple(Verdict(gate) for gate in GateName),
             allowed=True,
@@ -168,6 +179,7 @@ class AdapterHarness:
 
     async def observe(self) -> Look:
         """One look. The settling time, before which no ABSENT is believed, is not judged here."""
+        await self._exchange()
         return await self._engaged.observe()
 
     @property
@@ -176,8 +188,9 @@ class AdapterHarness:
         return self._engaged.requests
 
     def use_secret(self, secret: str) -> None:
-        """From the next phase on every credential resolves to this."""
-        self._secret = secret
+        """From the next phase on every credential resolves to this. Where it is exchanged for a token, commit and look
+        have one of this secret's: as if its rights, or it itself, had ended since readiness."""
+        self._secret, self._exchanged = secret, True
 
     def again(self, adapter: Adapter | None = None) -> AdapterHarness:
         """A new attempt at the very same proposal, hence with the same native key."""
@@ -214,6 +227,21 @@ class AdapterHarness:
 
     async def secret(self, name: str) -> str:
         return self._secret
+
+    async def _exchange(self) -> None:
+        """Once for each new secret: what the endpoint grants for it; if nothing, a token that it never granted."""
+        if not self._exchanged or not self.request.connection.credential.scheme.fetches:
+            return
+        self._exchanged = False
+        async with self.again() as other:
+            session = Session(other._engaged._door, writes=False)
+            try:
+                await session.unlock(0)
+            except httpx.TransportError:
+                session.token = Token(f"Bearer {token_urlsafe(24)}", None)
+            finally:
+                await session.aclose()
+        self._engaged._token = session.token  # nothing in a gateway ends a token so
 
     @property
     def _engaged(self) -> Engagement:

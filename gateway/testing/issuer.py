@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote_plus
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, Key, RSAKey, import_key
+from joserfc.jwk import ECKey, Key, KeyParameters, RSAKey, import_key
 
 from gateway.contracts.connection import Scheme
 from gateway.testing.wire import Reply, Request
@@ -47,7 +47,7 @@ def new_secret(scheme: Scheme, client: str) -> str:
     if scheme in (Scheme.BASIC, Scheme.CLIENT_CREDENTIALS):
         return f"{client}:{secrets.token_urlsafe(16)}"
     if scheme in _LONGEST_SECONDS:
-        named = {"kid": client}
+        named: KeyParameters = {"kid": client}
         key = (
             ECKey.generate_key("P-384", named) if scheme is Scheme.PRIVATE_KEY_JWT else RSAKey.generate_key(2048, named)
         )
