@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, TypeVar
+from typing import Annotated, ClassVar, Final, Self, TypeVar
 
 from pydantic import Field
 
@@ -91,11 +91,23 @@ class Unblock(Model):
 
 
 class ShownConnection(Model):
-    """What whoever signs was shown of a connection: where it lives and whether it proves who we are."""
+    """What whoever signs was shown of a connection: where it lives, how it proves who we are, and which host grants the
+    tokens for that, if one does. Never the secret."""
 
     connection: ConnectionId
     network: Network
     credential: Scheme
+    tokens: Host | None = None
+
+    @classmethod
+    def of(cls, sealed: Connection) -> Self:
+        use = sealed.credential
+        return cls(
+            connection=sealed.connection_id,
+            network=sealed.network,
+            credential=use.scheme,
+            tokens=None if use.token is None else use.token.host,
+        )
 
 
 class GovernanceRecord(Statement):
@@ -212,10 +224,8 @@ class Governance:
             yield "the governance record is not valid yet"
         if record.expires_at <= now:
             yield "the governance record has expired"
-        shown = {entry.connection: (entry.network, entry.credential) for entry in record.connections}
-        sealed = self.configuration.connections.values()
-        if any(shown.get(entry.connection_id) != (entry.network, entry.credential.scheme) for entry in sealed):
-            yield "the governance record does not show every connection's network and credential scheme"
+        if any(ShownConnection.of(each) not in record.connections for each in self.configuration.connections.values()):
+            yield "the governance record does not show every connection's network, credential scheme and token host"
 
 
 def _last_evidence(record: GovernanceRecord) -> datetime:

@@ -28,7 +28,7 @@ from conformance.target.system import launched
 from gateway.boundary.engagement import Identifiers
 from gateway.contracts import references
 from gateway.contracts.adapter import Adapter, Request, native_key, version_digest
-from gateway.contracts.connection import Connection, CredentialUse
+from gateway.contracts.connection import Connection, CredentialUse, Scheme
 from gateway.contracts.proposal import Operation, Participant, Particulars, Proposal, Role, Target
 from gateway.contracts.words import Effect, ObservationFinding
 from gateway.testing import AdapterHarness, make_connection, make_proposal, make_request
@@ -176,6 +176,9 @@ async def recorded(name: str) -> Recording:
     async with AsyncExitStack() as stack:
         premises = await launched(stack, target.launch)
         connection = target.connection
+        use, token = connection.credential, connection.credential.token
+        if token is not None:  # asked for directly: what is recorded begins with a token in hand
+            use = use.model_copy(update={"token": token.model_copy(update={"url": premises.token_url or token.url})})
         base = httpx.URL(premises.base_url)
         recording = Recording(
             name=name,
@@ -184,7 +187,7 @@ async def recorded(name: str) -> Recording:
             connection={
                 "dialect": connection.dialect,
                 "zone": connection.zone,
-                "credential": connection.credential,
+                "credential": use,
                 "settings": {**connection.settings, **premises.settings},
             },
             vendor={
@@ -196,7 +199,7 @@ async def recorded(name: str) -> Recording:
             start=target.pool.first,
             steps=(),
         )
-        secret = premises.secrets.get(connection.credential.name or "", "")
+        secret = premises.secrets.get(use.name or "", "")
         async with Listening(base) as between:
             under_test, booked = adapter(name), None
             for operation in under_test.describe(_connection(recording, between.authority)).operations:
@@ -220,7 +223,10 @@ async def recorded(name: str) -> Recording:
                 recording = replace(recording, steps=(*recording.steps, step))
                 if booked is None:
                     break  # without a version that came home nothing can be approved to change
-    return recording
+    if token is None:
+        return recording
+    attached = CredentialUse(scheme=Scheme.BEARER, name=use.name)
+    return replace(recording, connection={**recording.connection, "credential": attached})
 
 
 class Listening:

@@ -12,7 +12,7 @@ import pytest
 
 from gateway import config, home
 from gateway.config import Configuration, PluginUse, Settings
-from gateway.contracts.connection import Connection, CredentialUse, Network, Scheme
+from gateway.contracts.connection import Connection, CredentialUse, Network, Scheme, TokenEndpoint
 from gateway.contracts.references import ConnectionId, PracticeId, StatementId
 from gateway.contracts.words import Environment
 from gateway.errors import ConfigurationError
@@ -64,12 +64,7 @@ class Place:
                 Review(review=review, sha256=DIGEST, completed_at=EARLIER, blocking_findings=0) for review in ReviewKind
             ),
             "unblock": Unblock(decision=StatementId.random(), decided_at=EARLIER),
-            "connections": tuple(
-                ShownConnection(
-                    connection=entry.connection_id, network=entry.network, credential=entry.credential.scheme
-                )
-                for entry in self.configuration.connections.values()
-            ),
+            "connections": tuple(ShownConnection.of(entry) for entry in self.configuration.connections.values()),
             "expires_at": LATER,
         }
         return GovernanceRecord(**(complete | changes))
@@ -191,7 +186,8 @@ GAPS: dict[str, Callable[[Place], GovernanceRecord]] = {
     "expired": lambda made: made.record(expires_at=NOW),
     "does not show": lambda made: made.record(connections=()),
     "every connection's network": shown_as(network=Network.PUBLIC),
-    "and credential scheme": shown_as(credential=Scheme.NONE),
+    "credential scheme": shown_as(credential=Scheme.NONE),
+    "and token host": shown_as(tokens="login.example.org:443"),
 }
 
 
@@ -334,3 +330,17 @@ def test_a_sandbox_record_opens_nothing_outside_a_sandbox(production):
     governance = production.governance(production.sandbox_record())
     assert not governance.admits_host(HOST, 443, NOW)
     assert not governance.admits_commit(production.connection, NOW)
+
+
+@pytest.mark.requirement("ADAPT-07")
+def test_what_is_shown_of_a_connection_names_the_host_that_grants_tokens_and_no_secret(production):
+    use = CredentialUse(
+        scheme=Scheme.CLIENT_CREDENTIALS, name="ehr", token=TokenEndpoint(url="https://login.example.org/token")
+    )
+    sealed = production.connection.model_copy(update={"credential": use})
+    assert ShownConnection.of(sealed).plain() == {
+        "connection": sealed.connection_id,
+        "network": "private",
+        "credential": "client-credentials",
+        "tokens": "login.example.org:443",
+    }

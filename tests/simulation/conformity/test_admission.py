@@ -61,10 +61,7 @@ def unblock(local: LocalPractice, expires_at: datetime) -> None:
         proofs=tuple(VerifiedProof(proof=each, sha256=ANY, verified_at=now) for each in Proof),
         reviews=tuple(Review(review=each, sha256=ANY, completed_at=now, blocking_findings=0) for each in ReviewKind),
         unblock=Unblock(decision=StatementId.random(), decided_at=now),
-        connections=tuple(
-            ShownConnection(connection=each.connection_id, network=each.network, credential=each.credential.scheme)
-            for each in configuration.connections.values()
-        ),
+        connections=tuple(ShownConnection.of(each) for each in configuration.connections.values()),
         expires_at=expires_at,
     )
     key = LocalKey.load(local.keys / f"{GOVERNANCE}.json")

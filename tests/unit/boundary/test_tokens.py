@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,6 +20,8 @@ from gateway.boundary.tokens import MAX_LIFE_SECONDS, Token, TokenRefusedError, 
 from gateway.contracts.connection import CredentialUse, Scheme, TokenEndpoint
 from gateway.contracts.failures import Code
 from gateway.contracts.references import ConnectionId
+from tests.mutated.mutations import mutated
+from tests.mutated.recording import Said
 
 URL = "https://login.example.org/token"
 NOW = datetime(2031, 3, 4, 9, 0, 0, 500_000, tzinfo=UTC)
@@ -247,6 +251,21 @@ def test_a_reply_that_is_no_token_by_the_letter_is_not_recognised(name: str) -> 
         granted(200, NONSENSE[name], asked=0.0)
     assert refused.value.code is Code.REPLY_UNRECOGNISED
     assert str(refused.value) == ""
+
+
+def test_ten_thousand_mutated_replies_bring_a_token_that_is_one_header_or_a_bounded_code() -> None:
+    random, valid = Random("tokens"), Said(200, (("content-type", "application/json"),), said(scope="a b"))
+    codes = set()
+    for _ in range(10_000):
+        _, changed = mutated(random, valid)
+        try:
+            token = granted(changed.status, changed.body, asked=0.0)
+        except TokenRefusedError as refused:
+            codes.add(refused.code)
+        else:
+            assert re.fullmatch(r"Bearer [!-~]+", token.header)
+            assert token.ends is None or 0 < token.ends <= MAX_LIFE_SECONDS
+    assert codes >= {Code.REPLY_UNRECOGNISED, Code.CREDENTIALS_REJECTED}
 
 
 @pytest.mark.parametrize(
