@@ -98,6 +98,7 @@ async def test_nothing_of_a_malformed_proposal_is_repeated(site: Any) -> None:
     assert site.leaks() == []
 
 
+URL = "http://127.0.0.1:8080/token"
 CONNECTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "user and password": lambda plant: {"base_url": f"http://{plant('SLUG')}:{plant('SLUG')}@127.0.0.1:8080/"},
     "a password alone": lambda plant: {"base_url": f"http://:{plant('SLUG')}@127.0.0.1:8080/"},
@@ -110,6 +111,19 @@ CONNECTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "a secret for a name": lambda plant: {"credential": {"scheme": "bearer", "name": plant("TOKEN")}},
     "a secret beside the name": lambda plant: {
         "credential": {"scheme": "bearer", "name": "a", "secret": plant("TOKEN")}
+    },
+    "a secret beside the token endpoint": lambda plant: {
+        "credential": {"scheme": "client-credentials", "name": "a", "token": {"url": URL, "secret": plant("TOKEN")}}
+    },
+    "a user at the token endpoint": lambda plant: {
+        "credential": {
+            "scheme": "client-credentials",
+            "name": "a",
+            "token": {"url": f"http://{plant('SLUG')}@127.0.0.1/"},
+        }
+    },
+    "a key instead of its name": lambda plant: {
+        "credential": {"scheme": "private-key-jwt", "name": "a", "token": {"url": URL, "key_id": plant("NAME")}}
     },
     "a setting of no kind": lambda plant: {"settings": {plant("SLUG"): [plant("NAME")]}},
     "a setting without a name": lambda plant: {"settings": {plant("NAME"): plant("NAME")}},
