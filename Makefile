@@ -57,6 +57,7 @@ conformance: $(VENV)/dev.stamp ## try our own adapters: on the sandbox, a Radica
 	$(BIN)/gateway conformance run caldav --target adapters/caldav/conformance.toml --report $(REPORTS)/caldav
 	$(BIN)/gateway conformance run google_calendar --target adapters/google_calendar/conformance.toml --report $(REPORTS)/google_calendar
 	$(BIN)/gateway conformance run athenahealth --target adapters/athenahealth/conformance.toml --report $(REPORTS)/athenahealth
+	$(BIN)/gateway conformance run msgraph --target adapters/msgraph/conformance.toml --report $(REPORTS)/msgraph
 
 requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalogue they hold (THRESHOLD=95)
 	$(BIN)/python -m conformance.catalogue.coverage --threshold $(THRESHOLD)

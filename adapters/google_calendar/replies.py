@@ -21,7 +21,8 @@ from adapters.google_calendar import mapping
 from gateway.contracts.adapter import Receipt, Request
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
-from gateway.kit.reading import Said, Shape, said, shaped
+from gateway.kit.reading import Said, Shape, shaped
+from gateway.kit.reading import said as shown
 from gateway.kit.replies import ANY, Row, Table, judge
 
 _REFUSED: Final[Table] = MappingProxyType(
@@ -125,18 +126,19 @@ def word(reply: httpx.Response) -> str:
 
 
 def read(shape: type[Shape], reply: httpx.Response) -> Shape:
-    """What a reply to a read says; raises `Refusal` as `said` does, and with the codes of `READS`."""
+    """What a reply to a read says; raises `Refusal` as the kit's does, and with the codes of `READS`."""
     code = READS.get((reply.status_code, word(reply)))
     if code is not None:
         raise Refusal(code)
-    return said(shape, reply)
+    return shown(shape, reply)
 
 
 def receipt(request: Request, reply: httpx.Response) -> Receipt:
     """What a complete reply to the write means, a look aside."""
     table = BOOK if request.operation is Operation.BOOK else CHANGE
     if not reply.is_success:
-        return judge(table, reply.status_code, word(reply))
+        said = word(reply)
+        return judge(table if said else {}, reply.status_code, said)
     if (reply.status_code, ANY) not in table:
         return Receipt.unknown()
     try:

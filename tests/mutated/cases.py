@@ -40,6 +40,12 @@ def precondition(status: int | str, word: str) -> Said:
     return Said(int(status), (("content-type", "text/xml"),), body.encode())
 
 
+def graph(status: int | str, word: str) -> Said:
+    """Microsoft Graph's, as its page on error responses shows it."""
+    error = {"code": word, "message": "no", "innerError": {}}
+    return Said(int(status), (("content-type", "application/json"),), json.dumps({"error": error}).encode())
+
+
 def google(status: int | str, word: str) -> Said:
     """Google's, as its guide "Handle API errors" shows it."""
     error = {"errors": [{"domain": "global", "reason": word, "message": "no"}], "code": status, "message": "no"}
@@ -72,6 +78,15 @@ CASES: Final = (
         ),
         refusal=precondition,
         secret="user:password",
+    ),
+    Case(
+        "msgraph",
+        meaning=(
+            re.compile(rb'"dateTime":"(20[\d-]+T\d\d:\d\d):'),
+            re.compile(rb'"(?:transactionId|showAs|type)":"([^"]+)"'),
+            re.compile(rb'"value":"([0-9a-f]+/[0-9a-f]+)"'),
+        ),
+        refusal=graph,
     ),
     Case(
         "google_calendar",

@@ -73,7 +73,10 @@ async def test_a_write_is_quiet_and_says_nothing_about_a_person(operation: Opera
     body = json.loads(write.content)
     known = {"id", "summary", "status", "transparency", "visibility", "start", "end", "extendedProperties"}
     assert body.keys() <= known
-    assert body.get("summary", "Appointment") == "Appointment"
+    if operation is Operation.BOOK:
+        assert (body["summary"], body["visibility"], body["transparency"]) == ("Appointment", "private", "opaque")
+    else:
+        assert body.keys() <= {"status", "start", "end", "extendedProperties"}
     assert list(body["extendedProperties"]["private"]) == ["gatewayKey"]
     for name in ("patient-1", "location-1", "service-1", CALENDAR):
         assert name not in write.content.decode()

@@ -72,7 +72,7 @@ def test_no_row_goes_untested_and_each_names_its_source() -> None:
             assert End(row.receipt.claim.name) in FAILURES[row.receipt.code].ends
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 409, 410, 412, 422, 429])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 412, 422, 429])
 @pytest.mark.parametrize("operation", [Operation.BOOK, Operation.CANCEL], ids=str)
 async def test_a_refusal_in_other_words_than_googles_is_unknown(operation: Operation, status: int) -> None:
     for body in (
