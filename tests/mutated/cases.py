@@ -33,6 +33,17 @@ def problem(status: int | str, word: str) -> Said:
     return Said(int(status), (("content-type", "application/problem+json"),), json.dumps(body).encode())
 
 
+def outcome(status: int | str, word: str) -> Said:
+    """FHIR's OperationOutcome; for what an entry of a transaction says, the transaction's response."""
+    headers = (("content-type", "application/fhir+json"),)
+    if isinstance(status, int):
+        body: dict[str, object] = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": word}]}
+        return Said(status, headers, json.dumps(body).encode())
+    entries = [{"response": {"status": status, "location": f"Appointment/{word}"}}]
+    body = {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
+    return Said(200, headers, json.dumps(body).encode())
+
+
 def precondition(status: int | str, word: str) -> Said:
     """CalDAV's: RFC 4918, section 16."""
     named = f'<C:{word} xmlns:C="urn:ietf:params:xml:ns:caldav"/>' if word else ""
@@ -69,6 +80,17 @@ CASES: Final = (
             re.compile(rb'"keys":\["([0-9a-f]+)"\]'),
         ),
         refusal=problem,
+    ),
+    Case(
+        "fhir",
+        meaning=(
+            re.compile(rb'"resourceType":"Appointment"(?:(?!"resourceType").)*?"start":"(20[\d-]+T\d\d:\d\d):'),
+            re.compile(rb'"resourceType":"Appointment"(?:(?!"resourceType").)*?"end":"(20[\d-]+T\d\d:\d\d):'),
+            re.compile(rb'"status":"(booked|cancelled)"'),
+            re.compile(rb'"reference":"((?:Patient|Practitioner|Location|HealthcareService)/[^"]+)"'),
+            re.compile(rb'"value":"([0-9a-f]{64})"\}\]'),
+        ),
+        refusal=outcome,
     ),
     Case(
         "caldav",

@@ -1,0 +1,295 @@
+"""Particulars to R4 Appointment and Slot, and back. Pure: no I/O, no clock.
+
+Owns: how the practice's identifiers are read, which elements of an Appointment are ours, and the comparison of a
+stored one with what was approved.
+Refuses, as `Refusal` (REPLY_UNRECOGNISED): slots that could be read in two ways.
+
+An identifier in the practice's registry is an id (`17`) or a reference (`PractitionerRole/17`). A bare id is of the
+type that its reference in the particulars names: Patient, Practitioner, Device, Location, HealthcareService. A service
+may also be a coding, `system|code`; it then stands in `serviceType`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from adapters.fhir.resources import Appointment, Held, Offer, Raw, Schedule, Slot, instant, local_reference
+from gateway.contracts.adapter import Receipt, Request, TargetState
+from gateway.contracts.failures import Code, Refusal
+from gateway.contracts.proposal import Operation, Role
+from gateway.contracts.words import ObservationFinding
+
+KEY_SYSTEM: Final = "urn:uuid:e981a825-bf72-448e-860c-b9f6e6da2f88"
+"""The namespace of native keys in `Appointment.identifier`: an identifier of ours, of nobody's patient."""
+
+REASON_SYSTEM: Final = "reason-system"
+"""Setting: the code system of coded reasons. Without it a reason's code is written as text."""
+
+ACTION_COMMENT: Final = "https://fhir-ehr.cerner.com/r4/StructureDefinition/action-comment"
+"""Oracle Health's extension for a comment on the latest action (its Appointment page, Custom Extensions)."""
+
+PENDING: Final = frozenset({"proposed", "pending"})
+"""Statuses of an appointment that was accepted and is not yet made (valueset-appointmentstatus.html, C-35)."""
+
+_TYPES: Final[Mapping[Role, str]] = MappingProxyType({Role.PRACTITIONER: "Practitioner", Role.DEVICE: "Device"})
+_SCHEDULED: Final = frozenset({"Practitioner", "PractitionerRole", "Device"})
+_ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_REFERENCE: Final = re.compile(r"[A-Z][A-Za-z]{1,39}/[A-Za-z0-9.-]{1,64}")
+_CODING: Final = re.compile(r"([!-{}~]{1,200})\|([!-{}~]{1,100})")
+
+
+def is_expressible(request: Request) -> bool:
+    """Whether identifiers can be spelled as references, and times as instants that a server keeps (milliseconds).
+
+    Raises KeyError for an identifier that the practice did not bind.
+    """
+    times = (request.particulars.start, request.particulars.end)
+    names = (*_references(request), service(request))
+    known = all(_REFERENCE.fullmatch(name) or _CODING.fullmatch(name) for name in names)
+    return known and all(moment.microsecond % 1000 == 0 and moment.year >= 1000 for moment in times)
+
+
+def is_id(identifier: str) -> bool:
+    return _ID.fullmatch(identifier) is not None
+
+
+def patient(request: Request) -> str:
+    return _typed(request.identifiers[request.particulars.patient], "Patient")
+
+
+def scheduled(request: Request) -> tuple[str, ...]:
+    """Whose schedules a slot must be free in: practitioners and devices."""
+    return tuple(
+        _typed(request.identifiers[each.participant], _TYPES[each.role]) for each in request.particulars.participants
+    )
+
+
+def location(request: Request) -> str:
+    return _typed(request.identifiers[request.particulars.location], "Location")
+
+
+def everyone(request: Request) -> tuple[str, ...]:
+    """All that takes part, as `Type/id`, the patient first."""
+    what = service(request)
+    return (*_references(request), what) if _REFERENCE.fullmatch(what) else _references(request)
+
+
+def appointment(request: Request, slots: Iterable[str] = ()) -> Raw:
+    """The Appointment of a booking, under its native key."""
+    content: dict[str, Any] = {
+        "resourceType": "Appointment",
+        "identifier": [_identifier(request.native_key())],
+        "status": "booked",
+        **_service_type(request),
+        "start": instant(request.particulars.start),
+        "end": instant(request.particulars.end),
+        "participant": [_participant(name) for name in everyone(request)],
+    }
+    if request.particulars.reason is not None:
+        content["reasonCode"] = [reason(request)]
+    if named := [{"reference": name} for name in slots]:
+        content["slot"] = named
+    return content
+
+
+def changed(stored: Held[Appointment], request: Request, slots: Iterable[str] = ()) -> Raw:
+    """The stored Appointment with the approved change and its native key; everything else as it was."""
+    raw: Mapping[str, Any] = stored.raw
+    changes: dict[str, Any] = {"identifier": [*raw.get("identifier", []), _identifier(request.native_key())]}
+    if request.operation is Operation.CANCEL:
+        changes["status"] = "cancelled"
+        if request.particulars.reason is not None:
+            changes["cancelationReason"] = reason(request)
+        return stored.raw | changes
+    start, end = request.particulars.start, request.particulars.end
+    changes |= {"start": instant(start), "end": instant(end), **_service_type(request)}
+    changes |= {"participant": participants(raw["participant"], everyone(request))}
+    changes |= {"slot": [{"reference": name} for name in slots] or None}
+    if "minutesDuration" in raw:
+        changes["minutesDuration"] = int((end - start).total_seconds() // 60)
+    return {name: value for name, value in (stored.raw | changes).items() if value is not None}
+
+
+def is_offered(offer: Offer, request: Request) -> bool:
+    """Whether a proposed Appointment is at the approved time, of the approved people and, where it names one, place."""
+    actors = {local_reference(each.actor.reference) for each in offer.participant}
+    places = {name for name in actors if name.startswith("Location/")}
+    times = (request.particulars.start, request.particulars.end)
+    return (offer.start, offer.end) == times and set(scheduled(request)) <= actors and places <= {location(request)}
+
+
+def occupied(slot: Held[Slot], *, free: bool) -> Raw:
+    return slot.raw | {"status": "free" if free else "busy"}
+
+
+def reason(request: Request) -> dict[str, Any]:
+    code, system = request.particulars.reason, request.settings.get(REASON_SYSTEM)
+    return {"coding": [{"system": system, "code": code}]} if isinstance(system, str) else {"text": code}
+
+
+def has_key(stored: Appointment, key: str) -> bool:
+    """Whether a write under this key made the Appointment, or changed it: by an identifier of ours or, where a server
+    keeps none, by a comment of ours, to which people may have added."""
+    told = [stored.comment, *(each.value_string for each in stored.extension if each.url == ACTION_COMMENT)]
+    named = any((each.system, each.value) == (KEY_SYSTEM, key) for each in stored.identifier)
+    return named or any(comment(key) in text for text in told if text)
+
+
+def comment(key: str) -> str:
+    return f"Gateway reference {key}"
+
+
+def holds(stored: Appointment, request: Request) -> bool:
+    """Whether times and people are the approved ones; of several patients none is."""
+    actors = [local_reference(each.actor.reference) for each in stored.participant]
+    patients = {name for name in actors if name.startswith("Patient/")}
+    times = (request.particulars.start, request.particulars.end)
+    return (stored.start, stored.end) == times and patients == {patient(request)} <= set(everyone(request)) <= set(
+        actors
+    )
+
+
+def in_force(stored: Appointment, request: Request) -> bool:
+    """Whether the Appointment is what this request was to make of it, under this request's key."""
+    status = "cancelled" if request.operation is Operation.CANCEL else "booked"
+    return stored.status == status and has_key(stored, request.native_key()) and holds(stored, request)
+
+
+def receipt(stored: Held[Appointment], request: Request, slots: Iterable[str] | None = None) -> Receipt:
+    """What a success means, by the Appointment that is in force after it; `slots` where the write named them."""
+    kept = slots is None or {local_reference(each.reference) for each in stored.content.slot} == set(slots)
+    if stored.content.status in PENDING:
+        return Receipt.unknown(Code.ACCEPTED_PENDING)
+    if not kept or not in_force(stored.content, request):
+        return Receipt.unknown(Code.REPLY_DEVIATES)
+    return Receipt.applied(identifier=stored.content.id, version=stored.version)
+
+
+def target_state(stored: Held[Appointment] | None, request: Request) -> TargetState:
+    """Whether the Appointment to move or cancel is the approved patient's, booked, at the approved version.
+
+    For a cancellation the reviewer saw the appointment itself: time and people must be as they were shown.
+    """
+    if stored is None:
+        return TargetState.ABSENT
+    if stored.version is None or not stored.writable:
+        return TargetState.UNVERIFIABLE
+    actors = {local_reference(each.actor.reference) for each in stored.content.participant}
+    same = holds(stored.content, request) if request.operation is Operation.CANCEL else patient(request) in actors
+    current = stored.content.status == "booked" and request.is_approved_version(stored.version)
+    return TargetState.OPEN if same and current else TargetState.CHANGED
+
+
+def finding(stored: Held[Appointment] | None, request: Request) -> ObservationFinding:
+    """Did the commit with this key happen? `stored` is the booking's Appointment, or the one that was to be changed.
+
+    A change is proven not to have happened only while the Appointment is still at the approved version: whoever wrote
+    since may have dropped our identifier.
+    """
+    if stored is not None and has_key(stored.content, request.native_key()):
+        made = in_force(stored.content, request)
+        return ObservationFinding.PRESENT if made else ObservationFinding.DIFFERENT
+    if request.operation is Operation.BOOK:
+        return ObservationFinding.ABSENT if stored is None else ObservationFinding.DIFFERENT
+    unchanged = stored is not None and stored.version is not None and request.is_approved_version(stored.version)
+    return ObservationFinding.ABSENT if unchanged else ObservationFinding.INDETERMINATE
+
+
+def is_alike(stored: Appointment, request: Request) -> bool:
+    """Whether this Appointment could be the one that was asked for, its key aside."""
+    return stored.status != "cancelled" and holds(stored, request)
+
+
+def is_busy(stored: Appointment, request: Request, *, besides: str | None) -> bool:
+    """Whether an Appointment takes up some of the approved time; one without times does."""
+    if stored.status in ("cancelled", "noshow", "entered-in-error") or stored.id == besides:
+        return False
+    if stored.start is None or stored.end is None:
+        return True
+    return stored.start < request.particulars.end and stored.end > request.particulars.start
+
+
+def chosen(
+    schedules: Sequence[Schedule], slots: Sequence[Held[Slot]], request: Request, own: frozenset[str]
+) -> tuple[TargetState, tuple[Held[Slot], ...]]:
+    """The slots that fill the approved time in everybody's schedule: each open, one after the other, without a gap.
+
+    `slots` are those that begin within the approved time; `own` are references of the appointment's own slots, which
+    are open to it. Free slots that do not fill the time, or fill it twice, are UNVERIFIABLE: a person must choose.
+    """
+    picked: dict[str, Held[Slot]] = {}
+    for name in scheduled(request):
+        mine = {f"Schedule/{each.id}" for each in schedules if each.active and is_of(each, name)}
+        if not mine:
+            return TargetState.UNVERIFIABLE, ()
+        row = [slot for slot in slots if local_reference(slot.content.schedule.reference) in mine]
+        row = sorted(
+            (slot for slot in row if slot.content.status != "entered-in-error"), key=lambda one: one.content.start
+        )
+        if not row or any(slot.content.status != "free" and slot.reference not in own for slot in row):
+            return TargetState.TAKEN, ()
+        ends = [request.particulars.start, *(slot.content.end for slot in row)]
+        fills = all(slot.content.start == end for slot, end in zip(row, ends, strict=False))
+        if not fills or ends[-1] != request.particulars.end or not all(slot.writable for slot in row):
+            return TargetState.UNVERIFIABLE, ()
+        picked |= {slot.reference: slot for slot in row}
+    return TargetState.OPEN, tuple(picked.values())
+
+
+def is_of(schedule: Schedule, name: str) -> bool:
+    return any(local_reference(actor.reference) == name for actor in schedule.actor)
+
+
+def only_asked(schedules: Sequence[Schedule], slots: Sequence[Held[Slot]], request: Request) -> None:
+    """Raises `Refusal` where a server answered more than it was asked: it ignores a parameter, and may ignore all."""
+    asked = {f"Schedule/{each.id}" for each in schedules}
+    strange = any(not any(is_of(each, name) for name in scheduled(request)) for each in schedules)
+    start, end = request.particulars.start, request.particulars.end
+    for slot in slots:
+        named = local_reference(slot.content.schedule.reference)
+        strange = strange or named not in asked or not start <= slot.content.start < end
+    if strange:
+        raise Refusal(Code.REPLY_UNRECOGNISED)
+
+
+def _references(request: Request) -> tuple[str, ...]:
+    return (patient(request), *scheduled(request), location(request))
+
+
+def _typed(identifier: str, kind: str) -> str:
+    return f"{kind}/{identifier}" if _ID.fullmatch(identifier) else identifier
+
+
+def service(request: Request) -> str:
+    return _typed(request.identifiers[request.particulars.service], "HealthcareService")
+
+
+def service_coding(request: Request) -> tuple[str, str] | None:
+    """(system, code) of a service that is spelled as a coding."""
+    coding = _CODING.fullmatch(service(request))
+    return (coding[1], coding[2]) if coding else None
+
+
+def _service_type(request: Request) -> dict[str, Any]:
+    coding = service_coding(request)
+    return {"serviceType": [{"coding": [{"system": coding[0], "code": coding[1]}]}]} if coding else {}
+
+
+def _identifier(key: str) -> dict[str, str]:
+    return {"system": KEY_SYSTEM, "value": key}
+
+
+def _participant(name: str) -> dict[str, Any]:
+    return {"actor": {"reference": name}, "required": "required", "status": "accepted"}
+
+
+def participants(stored: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The approved people and things, as they were stored where they were; whoever else was there, an interpreter or a
+    relative, stays. Practitioners, devices and places that are no longer approved go."""
+    replaced = _SCHEDULED | {name.partition("/")[0] for name in names}
+    known = {local_reference(each.get("actor", {}).get("reference")): each for each in stored}
+    kept = [each for name, each in known.items() if name.partition("/")[0] not in replaced]
+    return [*(known.get(name) or _participant(name) for name in names), *kept]

@@ -1,0 +1,305 @@
+"""What travels: the parts of R4 resources that a decision rests on (https://hl7.org/fhir/R4/).
+
+Owns: their shapes, bundles and outcomes, and how ids, versions and instants are spelled.
+Refuses, as `Refusal` (REPLY_UNRECOGNISED): search sets that are not whole, resources nobody asked for, instants
+without an offset.
+
+A resource that is to be written back is kept as it was received (`Held.raw`), so that what is not ours to change,
+extensions included, stays.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+
+import httpx
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    JsonValue,
+    RootModel,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic.alias_generators import to_camel
+
+from gateway.contracts.failures import Code, Refusal
+from gateway.kit.reading import Said, said, shaped
+
+MIME_TYPE: Final = "application/fhir+json"
+ACCEPT: Final[Mapping[str, str]] = {"Accept": MIME_TYPE}
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_VERSION: Final = re.compile(r'(?:W/)?"([A-Za-z0-9.-]{1,64})"')
+
+Raw = dict[str, JsonValue]
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,64}$")]
+
+
+def _spelled(value: object) -> object:
+    # pydantic alone reads a number as seconds since 1970
+    if not isinstance(value, str) or not _INSTANT.fullmatch(value):
+        raise ValueError("not a FHIR instant")
+    return value
+
+
+FhirInstant = Annotated[AwareDatetime, BeforeValidator(_spelled)]
+
+
+class Element(Said):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class Whole(RootModel[Raw]):
+    """Any JSON object, all of it."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+
+class Meta(Element):
+    version_id: Id | None = None
+
+
+class Reference(Element):
+    reference: str | None = None
+
+
+class Identifier(Element):
+    system: str | None = None
+    value: str | None = None
+
+
+class Extension(Element):
+    url: str
+    value_string: str | None = None
+    value_reference: Reference | None = None
+
+
+class Participant(Element):
+    actor: Reference = Reference()
+
+
+class Resource(Element):
+    id: Id
+    meta: Meta = Meta()
+
+    @property
+    def version(self) -> str | None:
+        return self.meta.version_id
+
+
+class Schedule(Resource):
+    resource_type: Literal["Schedule"]
+    active: bool = True
+    actor: tuple[Reference, ...]
+
+
+class Slot(Resource):
+    """`overbooked` slots hold several appointments, so none of them may set it free."""
+
+    resource_type: Literal["Slot"]
+    schedule: Reference
+    status: str
+    start: FhirInstant
+    end: FhirInstant
+    overbooked: bool = False
+    extension: tuple[Extension, ...] = ()
+
+
+class Appointment(Resource):
+    resource_type: Literal["Appointment"]
+    status: str
+    identifier: tuple[Identifier, ...] = ()
+    start: FhirInstant | None = None
+    end: FhirInstant | None = None
+    slot: tuple[Reference, ...] = ()
+    participant: tuple[Participant, ...] = ()
+    comment: str | None = None
+    extension: tuple[Extension, ...] = ()
+
+
+class Offer(Element):
+    """An Appointment that a server proposes; it may be nobody's yet, and have no id."""
+
+    resource_type: Literal["Appointment"]
+    start: FhirInstant
+    end: FhirInstant
+    participant: tuple[Participant, ...] = ()
+
+
+class Coding(Element):
+    system: str | None = None
+    code: str | None = None
+
+
+class Concept(Element):
+    coding: tuple[Coding, ...] = ()
+
+
+class Issue(Element):
+    severity: str
+    code: str
+    details: Concept = Concept()
+
+
+class OperationOutcome(Element):
+    resource_type: Literal["OperationOutcome"]
+    issue: tuple[Issue, ...]
+
+    @property
+    def failed(self) -> bool:
+        return any(issue.severity in ("fatal", "error") for issue in self.issue)
+
+
+class SearchEntry(Element):
+    mode: str = "match"
+
+
+class EntryResponse(Element):
+    status: str
+    location: str | None = None
+    etag: str | None = None
+
+
+class Entry(Element):
+    resource: Raw | None = None
+    search: SearchEntry = SearchEntry()
+    response: EntryResponse | None = None
+
+
+class Link(Element):
+    relation: str
+
+
+class Bundle(Element):
+    resource_type: Literal["Bundle"]
+    type: str
+    link: tuple[Link, ...] = ()
+    entry: tuple[Entry, ...] = ()
+
+
+class Returned(Element):
+    name: str
+    resource: Raw | None = None
+
+
+class Parameters(Element):
+    resource_type: Literal["Parameters"]
+    parameter: tuple[Returned, ...] = ()
+
+
+Kind = TypeVar("Kind", bound=Resource)
+
+
+@dataclass(frozen=True, slots=True)
+class Held(Generic[Kind]):
+    """A resource as a server holds it: what is understood of it, and all of it."""
+
+    content: Kind = field(repr=False)
+    raw: Raw = field(repr=False)
+
+    @property
+    def version(self) -> str | None:
+        return self.content.version
+
+    @property
+    def reference(self) -> str:
+        return f"{self.raw['resourceType']}/{self.content.id}"
+
+    @property
+    def writable(self) -> bool:
+        """Whether it can be written back: it has a version to name, and no decimal, whose 1.10 would come out as 1.1,
+        which FHIR distinguishes (https://hl7.org/fhir/R4/json.html#primitive)."""
+        return self.version is not None and not _has_decimal(self.raw)
+
+
+def held(kind: type[Kind], raw: Raw) -> Held[Kind]:
+    """Raises `Refusal` for another type of resource, or one that cannot be understood."""
+    try:
+        return Held(kind.model_validate(raw), raw)
+    except ValidationError:
+        raise Refusal(Code.REPLY_UNRECOGNISED) from None
+
+
+def found(kind: type[Kind], reply: httpx.Response) -> tuple[Held[Kind], ...]:
+    """The matches of a search; all of them, or `Refusal`: a page is not an answer to "is there one?"."""
+    bundle = said(Bundle, reply)
+    if bundle.type != "searchset" or any(link.relation == "next" for link in bundle.link):
+        raise Refusal(Code.REPLY_UNRECOGNISED)
+    matches = [entry.resource for entry in bundle.entry if entry.search.mode == "match"]
+    if any(raw is None for raw in matches):
+        raise Refusal(Code.REPLY_UNRECOGNISED)
+    return tuple(held(kind, raw) for raw in matches if raw is not None)
+
+
+def read(kind: type[Kind], reply: httpx.Response) -> Held[Kind] | None:
+    """One resource, or None where the server itself, rather than something in its way, says that there is none."""
+    if reply.status_code in (404, 410) and outcome(reply.content) is not None:
+        return None
+    return held(kind, said(Whole, reply).root)
+
+
+def returned(content: bytes) -> Bundle:
+    """The Bundle that an operation returns: as it is, or as the parameter `return` (operations.html#response). Raises
+    `Refusal`."""
+    whole = shaped(Whole, content).root
+    try:
+        if whole.get("resourceType") != "Parameters":
+            return Bundle.model_validate(whole)
+        (only,) = [each.resource for each in Parameters.model_validate(whole).parameter if each.name == "return"]
+        return Bundle.model_validate(only)
+    except ValueError:
+        raise Refusal(Code.REPLY_UNRECOGNISED) from None
+
+
+def outcome(content: bytes) -> OperationOutcome | None:
+    """The OperationOutcome that a body is, if it is one."""
+    try:
+        return shaped(OperationOutcome, content)
+    except Refusal:
+        return None
+
+
+def issue_codes(content: bytes) -> frozenset[str]:
+    """The issue types, and the servers' own detail codes, of an OperationOutcome."""
+    told = outcome(content)
+    issues = () if told is None else told.issue
+    details = {coding.code for issue in issues for coding in issue.details.coding if coding.code}
+    return frozenset({issue.code for issue in issues} | details)
+
+
+def _has_decimal(value: JsonValue) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_decimal, value.values()))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return any(map(_has_decimal, value))
+    return isinstance(value, float)
+
+
+def version_of(etag: str | None) -> str | None:
+    """The version id that an entity tag stands for: `W/"3"` is 3 (http.html#versioning)."""
+    matched = _VERSION.fullmatch(etag or "")
+    return matched.group(1) if matched else None
+
+
+def etag_of(version: str) -> str:
+    return f'W/"{version}"'
+
+
+def instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def local_reference(reference: str | None) -> str:
+    """`Type/id` of a reference, which a server may give as its absolute address or with a version."""
+    parts = (reference or "").partition("/_history/")[0].split("/")
+    return "/".join(parts[-2:])
+
+
+def body(content: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()

@@ -1,0 +1,702 @@
+"""The transaction dialect: against a store that keeps the specification, and against servers that do not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from adapters.fhir import mapping, replies
+from adapters.fhir.adapter import FhirAdapter
+from adapters.fhir.resources import Appointment, Slot, held
+from adapters.fhir.transaction import Plan
+from gateway.contracts.adapter import (
+    Authorized,
+    Basis,
+    Exclusivity,
+    Idempotency,
+    Query,
+    Receipt,
+    Request,
+    TargetState,
+    version_digest,
+)
+from gateway.contracts.failures import Code
+from gateway.contracts.proposal import Operation
+from gateway.contracts.words import Effect, ObservationFinding
+from gateway.kit.replies import ANY
+from gateway.testing import START
+
+if TYPE_CHECKING:
+    from tests.unit.adapters.fhir.conftest import Place, Scripted
+
+MakeRequest = Callable[..., Request]
+HOUR = timedelta(hours=1)
+SLOT = "Slot/practitioner-1.203103030900"
+WAYS = ("conditional-create", "client-id", "lookup")
+
+
+def slot(name: str = SLOT, version: str = "1", status: str = "free") -> Any:
+    raw = {"resourceType": "Slot", "id": name[5:], "meta": {"versionId": version}, "status": status}
+    raw |= {"schedule": {"reference": "Schedule/practitioner-1"}}
+    return raw | {"start": "2031-03-03T09:00:00Z", "end": "2031-03-03T09:30:00Z"}
+
+
+def appointment(request: Request, version: str = "1", **changes: Any) -> Any:
+    """What a server shows of the booking or change after it was made."""
+    raw = {**mapping.appointment(request, [SLOT]), "id": "17", "meta": {"versionId": version}}
+    status = {"status": "cancelled"} if request.operation is Operation.CANCEL else {}
+    return raw | status | changes
+
+
+def stored(request: Request, version: str = "1") -> Any:
+    """The appointment before a change of it: without the change's own key."""
+    return appointment(request, version, status="booked", identifier=[])
+
+
+def plan_of(request: Request) -> Plan:
+    take = (held(Slot, slot()),)
+    if request.operation is Operation.BOOK:
+        return Plan(take=take, names=(SLOT,))
+    target = held(Appointment, stored(request))
+    give = (held(Slot, slot("Slot/old", status="busy")),)
+    if request.operation is Operation.CANCEL:
+        return Plan(target=target, give=give)
+    return Plan(target=target, take=take, give=give, names=(SLOT,))
+
+
+def told(request: Request, status: str, resource: Any = None, others: str = "200 OK") -> dict[str, Any]:
+    """A transaction's response; the first entry is the Appointment's."""
+    plan = plan_of(request)
+    count = len(plan.take) + len(plan.give)
+    location = {"status": status, "location": f"{request.connection.base_url}Appointment/17/_history/1"}
+    shown = {} if resource is None else {"resource": resource}
+    entries = [{"response": location, **shown}, *({"response": {"status": others}} for _ in range(count))]
+    return {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
+
+
+def searchset(*resources: Any) -> dict[str, Any]:
+    return {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one} for one in resources]}
+
+
+@pytest.mark.requirement("ADAPT-09", "CARD-01")
+@pytest.mark.parametrize("way", WAYS)
+async def test_each_operation_is_one_transaction_that_moves_appointment_and_slots_together(
+    place: Place, way: str
+) -> None:
+    async with place.harness(settings={"idempotency": way}) as booking:
+        assert await booking.readiness() is None
+        made = await booking.commit()
+        assert (made.effect, made.mutating_requests, made.requests) == (Effect.APPLIED, 1, 1)
+        assert (await booking.observe()).finding is ObservationFinding.PRESENT
+    assert place.slots("busy") == ["practitioner-1.203103030900"]
+    async with booking.following(Operation.RESCHEDULE, START + HOUR) as move:
+        assert await move.readiness() is None
+        made = await move.commit()
+        assert (made.effect, made.mutating_requests) == (Effect.APPLIED, 1)
+        assert (await move.observe()).finding is ObservationFinding.PRESENT
+    assert place.slots("busy") == ["practitioner-1.203103031000"]
+    async with move.following(Operation.CANCEL) as cancellation:
+        assert await cancellation.readiness() is None
+        assert (await cancellation.commit()).effect is Effect.APPLIED
+        assert (await cancellation.observe()).finding is ObservationFinding.PRESENT
+    assert place.slots("busy") == []
+    (kept,) = place.appointments()
+    assert (kept["status"], kept["start"], kept["meta"]["versionId"]) == ("cancelled", "2031-03-03T10:00:00Z", "3")
+    keys = [one.request.native_key() for one in (booking, move, cancellation)]
+    assert [each["value"] for each in kept["identifier"]] == keys
+    assert {each["system"] for each in kept["identifier"]} == {mapping.KEY_SYSTEM}
+    if way == "client-id":
+        assert kept["id"] == keys[0]
+
+
+async def test_an_appointment_fills_as_many_slots_as_it_lasts_and_moves_onto_its_own(place: Place) -> None:
+    async with place.harness(minutes=60) as booking:
+        assert await booking.readiness() is None
+        assert (await booking.commit()).effect is Effect.APPLIED
+    assert place.slots("busy") == ["practitioner-1.203103030900", "practitioner-1.203103030930"]
+    async with booking.following(Operation.RESCHEDULE, START + HOUR / 2) as move:
+        assert await move.readiness() is None
+        assert (await move.commit()).effect is Effect.APPLIED
+    assert place.slots("busy") == ["practitioner-1.203103030930", "practitioner-1.203103031000"]
+
+
+@pytest.mark.requirement("FAIL-17")
+async def test_a_slot_that_is_taken_blocks_and_one_taken_meanwhile_is_refused(place: Place) -> None:
+    async with place.harness() as first, place.harness() as second:
+        assert await first.readiness() is None
+        assert await second.readiness() is None
+        assert (await first.commit()).effect is Effect.APPLIED
+        late = await second.commit()
+        assert (late.effect, late.code, late.mutating_requests) == (Effect.REFUSED, Code.SLOT_TAKEN, 1)
+        assert (await second.observe()).finding is ObservationFinding.ABSENT
+    async with place.harness() as third:
+        assert await third.readiness() is Code.SLOT_TAKEN
+    assert len(place.appointments()) == 1
+
+
+@pytest.mark.requirement("CARD-06", "IDEM-04")
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_key_in_use_is_never_a_refusal(place: Place, way: str) -> None:
+    async with place.harness(settings={"idempotency": way}) as first, first.again() as second:
+        assert await first.readiness() is None
+        assert await second.readiness() is None
+        assert (await first.commit()).effect is Effect.APPLIED
+        again = await second.commit()
+        assert (again.effect, again.code) == (Effect.UNKNOWN, Code.DUPLICATE_KEY)
+    assert len(place.appointments()) == 1
+
+
+@pytest.mark.parametrize("way", ["conditional-create", "client-id"])
+async def test_without_slots_the_key_alone_keeps_a_second_booking_out(place: Place, way: str) -> None:
+    async with place.harness(settings={"idempotency": way, "slots": False}) as first, first.again() as second:
+        assert await first.readiness() is None
+        assert await second.readiness() is None
+        assert (await first.commit()).effect is Effect.APPLIED
+        assert (await second.commit()).code is Code.DUPLICATE_KEY
+    async with place.harness(settings={"slots": False}) as third:
+        assert await third.readiness() is Code.SLOT_TAKEN
+    assert (len(place.appointments()), place.slots("busy")) == (1, [])
+
+
+@pytest.mark.parametrize("operation", [Operation.RESCHEDULE, Operation.CANCEL], ids=lambda one: one.name)
+async def test_a_change_is_of_the_approved_version_or_not_at_all(place: Place, operation: Operation) -> None:
+    async with place.harness() as booking:
+        assert await booking.readiness() is None
+        await booking.commit()
+    async with booking.following(operation, START + HOUR) as late, booking.following(Operation.CANCEL) as first:
+        if operation is Operation.CANCEL:
+            assert await late.readiness() is Code.TARGET_CHANGED  # approved for another time than the stored one
+            return
+        assert await late.readiness() is None
+        assert await first.readiness() is None
+        assert (await first.commit()).effect is Effect.APPLIED
+        refused = await late.commit()
+        assert (refused.effect, refused.code) == (Effect.REFUSED, Code.TARGET_CHANGED)
+    async with booking.following(operation, START + HOUR) as later:
+        assert await later.readiness() is Code.TARGET_CHANGED
+
+
+async def test_what_the_appointment_holds_besides_is_kept(place: Place) -> None:
+    async with place.harness() as booking:
+        await booking.readiness()
+        await booking.commit()
+    (kept,) = place.appointments()
+    interpreter = {"actor": {"reference": "RelatedPerson/9"}, "status": "accepted"}
+    more = {"comment": "by phone", "minutesDuration": 30, "participant": [*kept["participant"], interpreter]}
+    place.store.update(f"Appointment/{kept['id']}", {**kept, **more}, 'W/"1"')
+    booking.binding = replace(booking.binding, version="2")  # type: ignore[type-var]  # it was applied
+    async with booking.following(Operation.RESCHEDULE, START + HOUR) as move:
+        assert await move.readiness() is None
+        assert (await move.commit()).effect is Effect.APPLIED
+    (kept,) = place.appointments()
+    assert (kept["comment"], kept["minutesDuration"]) == ("by phone", 30)
+    assert interpreter in kept["participant"]
+
+
+@pytest.mark.requirement("GATE-25", "GATE-26")
+async def test_a_wrong_credential_and_one_that_may_only_read_block(place: Place) -> None:
+    async with place.harness() as stranger:
+        stranger.use_secret("wrong")
+        assert await stranger.readiness() is Code.CREDENTIALS_REJECTED
+    async with place.harness(who="limited") as limited:
+        assert await limited.readiness() is Code.EXTERNAL_FORBIDDEN
+    async with place.harness(settings={"access-declared": False}) as undeclared:
+        assert await undeclared.readiness() is Code.READINESS_UNVERIFIABLE
+
+
+async def test_a_target_that_is_not_there_blocks(place: Place, make: MakeRequest) -> None:
+    async with place.harness() as booking:
+        await booking.readiness()
+        await booking.commit()
+    place.store.remove(f"Appointment/{place.appointments()[0]['id']}")
+    async with booking.following(Operation.CANCEL) as cancellation:
+        assert await cancellation.readiness() is Code.TARGET_NOT_FOUND
+        assert (await cancellation.observe()).finding is ObservationFinding.INDETERMINATE
+
+
+@pytest.mark.parametrize(
+    ("settings", "idempotency", "exclusivity"),
+    [
+        ({}, Idempotency.UNIQUE, Exclusivity.ENFORCED),
+        ({"idempotency": "client-id"}, Idempotency.UNIQUE, Exclusivity.ENFORCED),
+        ({"idempotency": "lookup"}, Idempotency.LOOKUP, Exclusivity.ENFORCED),
+        ({"slots": False}, Idempotency.UNIQUE, Exclusivity.NONE),
+    ],
+)
+def test_the_claims_follow_from_the_sealed_settings(
+    make: MakeRequest, settings: dict[str, Any], idempotency: Idempotency, exclusivity: Exclusivity
+) -> None:
+    claimed = FhirAdapter().describe(make(**settings, **{"settling-seconds": 3}).connection)
+    assert (claimed.idempotency, claimed.exclusivity) == (idempotency, exclusivity)
+    assert (claimed.observation, claimed.settling_seconds) == (Basis.BY_KEY, 3)
+
+
+@pytest.mark.parametrize("wrong", [{"idempotency": "hope"}, {"dialect": "klingon"}])
+def test_a_dialect_or_way_that_there_is_not_is_refused(make: MakeRequest, wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"klingon|hope|none of them"):
+        FhirAdapter().describe(make(**wrong).connection)
+
+
+async def test_an_attempt_needs_no_more_requests_than_declared(place: Place) -> None:
+    async with place.harness() as booking:
+        await booking.readiness()
+        await booking.commit()
+    async with booking.following(Operation.RESCHEDULE, START + HOUR) as late:
+        assert await late.readiness() is None
+        async with booking.following(Operation.CANCEL) as first:
+            await first.readiness()
+            await first.commit()
+        await late.commit()
+        await late.observe()
+        assert late.requests == FhirAdapter().describe(late.request.connection).requests_per_attempt
+
+
+# Rows
+
+
+@pytest.mark.parametrize("operation", Operation, ids=lambda one: one.name)
+@pytest.mark.parametrize(("status", "word"), sorted(replies.TRANSACTION), ids=str)
+async def test_each_reply_to_a_transaction_means_what_its_row_says(
+    server: Scripted, make: MakeRequest, status: int, word: str, operation: Operation
+) -> None:
+    """A look finds everything as readiness read it."""
+    request = make(operation, bound="17")
+    server.answer(
+        "POST /", status, told(request, "201" if operation is Operation.BOOK else "200", appointment(request))
+    )
+    server.answer("GET /Slot", 200, searchset(*(one.raw for one in (*plan_of(request).take, *plan_of(request).give))))
+    if operation is Operation.BOOK:
+        server.answer("GET /Appointment", 200, searchset())
+    else:
+        server.answer("GET /Appointment/17", 200, stored(request))
+    receipt = await server.commit(request, plan_of(request))
+    expected = replies.TRANSACTION[status, word].receipt
+    assert (receipt.claim, receipt.code) == (expected.claim, expected.code)
+    assert len(server.written) == 1
+
+
+@pytest.mark.parametrize(("status", "name"), sorted(replies.MADE), ids=str)
+async def test_each_entry_of_a_transaction_means_what_its_row_says(
+    server: Scripted, make: MakeRequest, status: str, name: str
+) -> None:
+    for operation in [Operation[name]] if name else list(Operation):
+        request = make(operation)
+        server.answer("POST /", 200, told(request, f"{status} whatever", appointment(request)))
+        receipt = await server.commit(request, plan_of(request))
+        expected = replies.MADE[status, name].receipt
+        assert (receipt.claim, receipt.code) == (expected.claim, expected.code)
+
+
+@pytest.mark.requirement("FAIL-15")
+@pytest.mark.parametrize("status", sorted(replies.AMBIGUOUS))
+@pytest.mark.parametrize("word", [word for word, _ in replies.SETTLED])
+@pytest.mark.parametrize("operation", Operation, ids=lambda one: one.name)
+async def test_each_ambiguous_reply_is_settled_by_what_a_look_finds(
+    server: Scripted, make: MakeRequest, status: int, word: str, operation: Operation
+) -> None:
+    request = make(operation, bound="17")
+    plan, booking = plan_of(request), operation is Operation.BOOK
+    took, gave = [one.raw for one in plan.take], [one.raw for one in plan.give]
+    found = None if booking else stored(request)
+    if word == replies.KEY:
+        found = appointment(request, "2")
+    elif word == replies.TARGET_GONE:
+        found = None
+    elif word == replies.TARGET_MOVED:
+        found = None if booking else stored(request, "2")
+    elif word == replies.SLOT_MOVED:
+        took = [{**one, "meta": {"versionId": "2"}, "status": "busy"} for one in took]
+    server.answer("POST /", status, {"resourceType": "OperationOutcome", "issue": []})
+    server.answer("GET /Slot", 200, searchset(*took, *gave))
+    server.answer("GET /Appointment", 200, searchset(*([found] if found else [])))
+    gone = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "deleted"}]}
+    server.answer("GET /Appointment/17", *((200, found) if found else (410, gone)))
+    receipt = await server.commit(request, plan)
+    impossible = booking and word in (replies.TARGET_GONE, replies.TARGET_MOVED)
+    if impossible or (operation is Operation.CANCEL and word == replies.SLOT_MOVED):
+        nothing = replies.TRANSACTION.get((status, ANY))
+        assert receipt == (nothing.receipt if nothing else Receipt.unknown())
+    else:
+        assert receipt == replies.SETTLED[word, ANY].receipt
+    assert len(server.written) == 1
+
+
+async def test_a_slot_to_give_back_that_somebody_touched_counts_as_a_changed_target(
+    server: Scripted, make: MakeRequest
+) -> None:
+    request = make(Operation.CANCEL, bound="17")
+    server.answer("POST /", 412, {"resourceType": "OperationOutcome", "issue": []})
+    server.answer("GET /Slot", 200, searchset(slot("Slot/old", "9", "busy")))
+    server.answer("GET /Appointment/17", 200, stored(request))
+    assert await server.commit(request, plan_of(request)) == Receipt.refused(Code.TARGET_CHANGED)
+
+
+@pytest.mark.requirement("FAIL-16")
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 300, 304, 418])
+async def test_a_status_without_a_row_is_unknown_and_nothing_is_looked_at(
+    server: Scripted, make: MakeRequest, status: int
+) -> None:
+    server.answer("POST /", status, b"<html>")
+    request = make()
+    receipt = await server.commit(request, plan_of(request))
+    assert receipt == Receipt.unknown(Code.EXTERNAL_ERROR if status >= 500 else Code.REPLY_UNRECOGNISED)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"status": "proposed"}, Code.ACCEPTED_PENDING),
+        ({"status": "pending"}, Code.ACCEPTED_PENDING),
+        ({"status": "waitlist"}, Code.REPLY_DEVIATES),
+        ({"status": "cancelled"}, Code.REPLY_DEVIATES),
+        ({"start": "2031-03-03T09:15:00Z"}, Code.REPLY_DEVIATES),
+        ({"end": "2031-03-03T09:45:00+00:00"}, Code.REPLY_DEVIATES),
+        ({"identifier": []}, Code.REPLY_DEVIATES),
+        ({"participant": [{"actor": {"reference": "Patient/patient-1"}}]}, Code.REPLY_DEVIATES),
+        ({"slot": [{"reference": "Slot/another"}]}, Code.REPLY_DEVIATES),
+        ({"slot": []}, Code.REPLY_DEVIATES),
+        ({"start": 1930381200}, Code.REPLY_UNRECOGNISED),
+        ({"resourceType": "Slot"}, Code.REPLY_UNRECOGNISED),
+    ],
+)
+@pytest.mark.parametrize("shown", [True, False])
+async def test_a_success_counts_only_if_what_is_in_force_was_approved(
+    server: Scripted, make: MakeRequest, change: dict[str, Any], code: Code, shown: bool
+) -> None:
+    request = make()
+    made = appointment(request, **change)
+    server.answer("POST /", 200, told(request, "201 Created", made if shown else None))
+    server.answer("GET /Appointment/17", 200, made)
+    assert await server.commit(request, plan_of(request)) == Receipt.unknown(code)
+    assert [one.method for one in server.asked] == (["POST"] if shown else ["POST", "GET"])
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_a_time_in_another_zone_and_absolute_references_are_the_same_appointment(
+    server: Scripted, make: MakeRequest, shown: bool
+) -> None:
+    request = make()
+    made = appointment(request, "7", start="2031-03-03T10:00:00.000+01:00", end="2031-03-03T04:30:00-05:00")
+    for each in made["participant"]:
+        each["actor"] = {"reference": f"https://else.where/fhir/{each['actor']['reference']}"}
+    made["slot"] = [{"reference": f"https://else.where/fhir/{SLOT}/_history/3"}]
+    server.answer("POST /", 200, told(request, "201 Created", made if shown else None))
+    server.answer("GET /Appointment/17", 200, made)
+    assert await server.commit(request, plan_of(request)) == Receipt.applied(identifier="17", version="7")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda bundle: bundle | {"type": "batch-response"}, Code.REPLY_UNRECOGNISED),
+        (lambda bundle: bundle | {"entry": bundle["entry"][:1]}, Code.REPLY_UNRECOGNISED),
+        (lambda bundle: bundle | {"entry": []}, Code.REPLY_UNRECOGNISED),
+        (lambda bundle: {"resourceType": "OperationOutcome", "issue": []}, Code.REPLY_UNRECOGNISED),
+        (lambda bundle: [], Code.REPLY_UNRECOGNISED),
+    ],
+)
+async def test_a_reply_that_is_no_transaction_response_proves_nothing(
+    server: Scripted, make: MakeRequest, spoil: Callable[[Any], Any], code: Code
+) -> None:
+    request = make()
+    server.answer("POST /", 200, spoil(told(request, "201", appointment(request))))
+    assert await server.commit(request, plan_of(request)) == Receipt.unknown(code)
+
+
+async def test_a_transaction_made_in_part_is_no_success(server: Scripted, make: MakeRequest) -> None:
+    request = make()
+    server.answer("POST /", 200, told(request, "201", appointment(request), others="412 Precondition Failed"))
+    assert await server.commit(request, plan_of(request)) == Receipt.unknown(Code.REPLY_DEVIATES)
+
+
+@pytest.mark.parametrize("location", [None, "", "Slot/17/_history/1", "Appointment/../Patient"])
+async def test_a_success_that_does_not_say_where_proves_nothing(
+    server: Scripted, make: MakeRequest, location: str | None
+) -> None:
+    request = make()
+    bundle = told(request, "201")
+    bundle["entry"][0]["response"]["location"] = location
+    server.answer("POST /", 200, bundle)
+    assert await server.commit(request, plan_of(request)) == Receipt.unknown()
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("name", ["GET /Slot", "GET /Appointment"])
+async def test_a_look_without_an_answer_leaves_it_unknown(server: Scripted, make: MakeRequest, name: str) -> None:
+    request = make()
+    server.answer("POST /", 409, {})
+    server.answer("GET /Slot", 200, searchset(slot(version="2", status="busy")))
+    server.answer("GET /Appointment", 200, searchset())
+    server.answer(name, 503)
+    assert await server.commit(request, plan_of(request)) == Receipt.unknown()
+
+
+# What is sent
+
+
+@pytest.mark.requirement("ADAPT-05")
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_booking_names_its_key_and_the_version_of_every_slot(
+    server: Scripted, make: MakeRequest, way: str
+) -> None:
+    request = make(idempotency=way, reason="check-up")
+    await server.commit(request, plan_of(request))
+    (sent,) = server.asked
+    assert str(sent.url) == "http://127.0.0.1:9/fhir"
+    assert (sent.headers["Content-Type"], sent.headers["Prefer"]) == ("application/fhir+json", "return=representation")
+    first, second = json.loads(sent.content)["entry"]
+    key = request.native_key()
+    assert first["resource"]["identifier"] == [{"system": mapping.KEY_SYSTEM, "value": key}]
+    assert first["resource"]["reasonCode"] == [{"text": "check-up"}]
+    assert (
+        first["request"]
+        == {
+            "conditional-create": {
+                "method": "POST",
+                "url": "Appointment",
+                "ifNoneExist": f"identifier={mapping.KEY_SYSTEM}|{key}",
+            },
+            "client-id": {"method": "PUT", "url": f"Appointment/{key}", "ifNoneMatch": "*"},
+            "lookup": {"method": "POST", "url": "Appointment"},
+        }[way]
+    )
+    assert second["request"] == {"method": "PUT", "url": SLOT, "ifMatch": 'W/"1"'}
+    assert second["resource"] == slot(status="busy")
+
+
+@pytest.mark.requirement("ADAPT-05")
+@pytest.mark.parametrize("operation", [Operation.RESCHEDULE, Operation.CANCEL], ids=lambda one: one.name)
+async def test_a_change_without_what_readiness_read_is_never_sent(
+    server: Scripted, make: MakeRequest, operation: Operation
+) -> None:
+    request = make(operation)
+    nameless = held(Appointment, {key: value for key, value in stored(request).items() if key != "meta"})
+    for prepared in (Plan(), Plan(target=nameless)):
+        with pytest.raises(ValueError, match=r"version|readiness"):
+            await server.commit(request, prepared)
+    assert server.asked == []
+
+
+# Readiness
+
+STATEMENT: dict[str, Any] = {
+    "resourceType": "CapabilityStatement",
+    "fhirVersion": "4.0.1",
+    "rest": [
+        {
+            "mode": "server",
+            "interaction": [{"code": "transaction"}],
+            "resource": [
+                {
+                    "type": "Appointment",
+                    "interaction": [{"code": each} for each in ("read", "search-type", "create", "update")],
+                    "versioning": "versioned-update",
+                    "conditionalCreate": True,
+                },
+                {
+                    "type": "Slot",
+                    "interaction": [{"code": each} for each in ("search-type", "update")],
+                    "versioning": "versioned-update",
+                },
+                {"type": "Schedule", "interaction": [{"code": "search-type"}]},
+            ],
+        }
+    ],
+}
+SCHEDULE = {
+    "resourceType": "Schedule",
+    "id": "practitioner-1",
+    "actor": [{"reference": "Practitioner/practitioner-1"}],
+}
+
+
+def ready(server: Scripted) -> None:
+    server.answer("GET /metadata", 200, STATEMENT)
+    server.answer("GET /Schedule", 200, searchset(SCHEDULE))
+    server.answer("GET /Slot", 200, searchset(slot()))
+
+
+async def target_of(server: Scripted, request: Request) -> TargetState:
+    async with server.client() as client:
+        return (await FhirAdapter().readiness(request, client)).target
+
+
+@pytest.mark.requirement("GATE-24", "GATE-27")
+@pytest.mark.parametrize(
+    ("schedules", "slots", "target"),
+    [
+        ([SCHEDULE], [slot()], TargetState.OPEN),
+        ([], [], TargetState.UNVERIFIABLE),
+        ([SCHEDULE | {"active": False}], [slot()], TargetState.UNVERIFIABLE),
+        ([SCHEDULE], [], TargetState.TAKEN),
+        ([SCHEDULE], [slot(status="busy")], TargetState.TAKEN),
+        ([SCHEDULE], [slot(status="busy-tentative")], TargetState.TAKEN),
+        ([SCHEDULE], [slot(status="entered-in-error")], TargetState.TAKEN),
+        ([SCHEDULE], [slot(), slot("Slot/two", status="busy-unavailable")], TargetState.TAKEN),
+        ([SCHEDULE], [slot(), slot("Slot/two")], TargetState.UNVERIFIABLE),
+        ([SCHEDULE], [slot() | {"end": "2031-03-03T09:15:00Z"}], TargetState.UNVERIFIABLE),
+        ([SCHEDULE], [slot() | {"end": "2031-03-03T10:00:00Z"}], TargetState.UNVERIFIABLE),
+        ([SCHEDULE], [slot() | {"start": "2031-03-03T09:10:00Z"}], TargetState.UNVERIFIABLE),
+        ([SCHEDULE], [{**slot(), "meta": {}}], TargetState.UNVERIFIABLE),
+        ([SCHEDULE], [slot() | {"extension": [{"url": "urn:x", "valueDecimal": 1.10}]}], TargetState.UNVERIFIABLE),
+        ([SCHEDULE], [slot() | {"start": "2031-03-03T09:30:00Z"}], TargetState.UNVERIFIABLE),
+        ([SCHEDULE], [slot() | {"schedule": {"reference": "Schedule/other"}}], TargetState.UNVERIFIABLE),
+        ([SCHEDULE | {"actor": [{"reference": "Practitioner/other"}]}], [slot()], TargetState.UNVERIFIABLE),
+    ],
+    ids=str,
+)
+async def test_the_slots_that_readiness_finds_are_open_taken_or_not_to_be_told(
+    server: Scripted, make: MakeRequest, schedules: list[Any], slots: list[Any], target: TargetState
+) -> None:
+    ready(server)
+    server.answer("GET /Schedule", 200, searchset(*schedules))
+    server.answer("GET /Slot", 200, searchset(*slots))
+    assert await target_of(server, make()) is target
+    assert server.written == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda bundle: bundle | {"link": [{"relation": "next"}]},
+        lambda bundle: bundle | {"type": "collection"},
+        lambda bundle: bundle | {"entry": [{"fullUrl": "urn:x"}]},
+        lambda bundle: {"resourceType": "OperationOutcome", "issue": []},
+    ],
+)
+@pytest.mark.parametrize("name", ["GET /Schedule", "GET /Slot"])
+async def test_half_an_answer_is_none(server: Scripted, make: MakeRequest, name: str, spoil: Any) -> None:
+    ready(server)
+    server.answer(name, 200, spoil(searchset(SCHEDULE if name == "GET /Schedule" else slot())))
+    assert await target_of(server, make()) is TargetState.UNVERIFIABLE
+
+
+async def test_an_entry_that_is_no_match_is_no_answer_and_no_obstacle(server: Scripted, make: MakeRequest) -> None:
+    ready(server)
+    bundle = searchset(slot())
+    warning = {"resource": {"resourceType": "OperationOutcome", "issue": []}, "search": {"mode": "outcome"}}
+    server.answer("GET /Slot", 200, bundle | {"entry": [*bundle["entry"], warning]})
+    assert await target_of(server, make()) is TargetState.OPEN
+
+
+@pytest.mark.parametrize(
+    ("change", "target"),
+    [
+        ({}, TargetState.OPEN),
+        ({"status": "arrived"}, TargetState.CHANGED),
+        ({"status": "cancelled"}, TargetState.CHANGED),
+        ({"meta": {"versionId": "2"}}, TargetState.CHANGED),
+        ({"meta": {}}, TargetState.UNVERIFIABLE),
+        ({"participant": []}, TargetState.CHANGED),
+        ({"start": "2031-03-03T09:05:00Z"}, TargetState.CHANGED),
+    ],
+)
+async def test_a_cancellation_is_of_the_appointment_that_was_shown(
+    server: Scripted, make: MakeRequest, change: dict[str, Any], target: TargetState
+) -> None:
+    request = make(Operation.CANCEL, bound="17")
+    ready(server)
+    server.answer("GET /Slot", 200, searchset(slot(status="busy")))
+    server.answer("GET /Appointment/17", 200, stored(request) | change)
+    assert await target_of(server, request) is target
+
+
+async def test_a_slot_that_holds_several_appointments_is_not_set_free(server: Scripted, make: MakeRequest) -> None:
+    request = make(Operation.CANCEL, bound="17")
+    ready(server)
+    server.answer("GET /Appointment/17", 200, stored(request))
+    server.answer("GET /Slot", 200, searchset(slot(status="busy") | {"overbooked": True}))
+    assert await target_of(server, request) is TargetState.UNVERIFIABLE
+
+
+async def test_a_slot_that_is_not_busy_is_left_as_it_is(server: Scripted, make: MakeRequest) -> None:
+    request = make(Operation.CANCEL, bound="17")
+    ready(server)
+    server.answer("GET /Appointment/17", 200, stored(request))
+    server.answer("GET /Slot", 200, searchset(slot(status="busy-unavailable")))
+    async with server.client() as client:
+        readiness = await FhirAdapter().readiness(request, client)
+    assert (readiness.target, readiness.prepared.give) == (TargetState.OPEN, ())
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "target"),
+    [
+        (404, {"resourceType": "OperationOutcome", "issue": []}, TargetState.ABSENT),
+        (410, {"resourceType": "OperationOutcome", "issue": []}, TargetState.ABSENT),
+        (404, {"error": "no such page"}, TargetState.UNVERIFIABLE),
+        (200, {"resourceType": "Patient", "id": "17"}, TargetState.UNVERIFIABLE),
+    ],
+)
+async def test_absence_needs_the_servers_own_words(
+    server: Scripted, make: MakeRequest, status: int, content: Any, target: TargetState
+) -> None:
+    ready(server)
+    server.answer("GET /Appointment/17", status, content)
+    assert await target_of(server, make(Operation.CANCEL, bound="17")) is target
+
+
+@pytest.mark.parametrize("bound", ["../Patient/1", "a b", "x" * 65])
+async def test_an_identifier_that_no_server_could_have_given_is_not_asked_for(
+    server: Scripted, make: MakeRequest, bound: str
+) -> None:
+    ready(server)
+    assert await target_of(server, make(Operation.CANCEL, bound=bound)) is TargetState.UNVERIFIABLE
+    assert [one.url.path for one in server.asked] == ["/fhir/metadata"]
+
+
+@pytest.mark.parametrize("matches", [2, "stranger"])
+async def test_a_search_by_key_that_finds_others_finds_nothing(
+    server: Scripted, make: MakeRequest, matches: Any
+) -> None:
+    request = make()
+    mine = appointment(request)
+    server.answer("GET /Appointment", 200, searchset(*([mine, mine] if matches == 2 else [mine | {"identifier": []}])))
+    async with server.client() as client:
+        seen = await FhirAdapter().observe(Query(request=request), client)
+    assert seen.finding is ObservationFinding.INDETERMINATE
+
+
+@pytest.mark.parametrize(
+    ("operation", "change", "finding"),
+    [
+        (Operation.BOOK, {}, "PRESENT"),
+        (Operation.BOOK, {"status": "cancelled"}, "DIFFERENT"),
+        (Operation.BOOK, {"start": "2031-03-03T08:00:00Z"}, "DIFFERENT"),
+        (Operation.RESCHEDULE, {}, "PRESENT"),
+        (Operation.RESCHEDULE, {"identifier": []}, "ABSENT"),
+        (Operation.RESCHEDULE, {"identifier": [], "meta": {"versionId": "2"}}, "INDETERMINATE"),
+        (Operation.CANCEL, {}, "PRESENT"),
+        (Operation.CANCEL, {"status": "booked"}, "DIFFERENT"),
+        (Operation.CANCEL, {"identifier": []}, "ABSENT"),
+    ],
+)
+async def test_a_look_says_no_more_than_it_sees(
+    server: Scripted, make: MakeRequest, operation: Operation, change: dict[str, Any], finding: str
+) -> None:
+    request = make(operation, bound="17")
+    server.answer("GET /Appointment", 200, searchset(appointment(request, **change)))
+    server.answer("GET /Appointment/17", 200, appointment(request, **change))
+    async with server.client() as client:
+        seen = await FhirAdapter().observe(Query(request=request), client)
+    assert (seen.finding, seen.basis) == (ObservationFinding(finding), Basis.BY_KEY)
+    assert version_digest(seen.version or "") == version_digest(change.get("meta", {}).get("versionId", "1"))
+
+
+async def test_an_unbound_reference_raises_what_the_boundary_knows(server: Scripted, make: MakeRequest) -> None:
+    for missing in ("patient", "practitioner", "location", "service"):
+        known = {"patient": "1", "practitioner": "2", "location": "3", "service": "4"}
+        known.pop(missing)
+        request = make(vendor=known)
+        async with server.client() as client:
+            with pytest.raises(KeyError):
+                await FhirAdapter().readiness(request, client)
+            with pytest.raises(KeyError):
+                await FhirAdapter().commit(Authorized(request=request, prepared=Plan()), client)
+    assert server.asked == []
