@@ -12,11 +12,11 @@ from typing import Final
 
 import httpx
 
-from adapters.fhir import mapping
+from adapters.fhir import mapping, smart
 from adapters.fhir.capability import CapabilityStatement, Needs, proofs
 from adapters.fhir.resources import ACCEPT, Appointment, Held, Schedule, Slot, found, instant, local_reference, read
 from gateway.contracts.adapter import Proof, Readiness, Request, TargetState
-from gateway.contracts.connection import Connection
+from gateway.contracts.connection import Connection, Scheme
 from gateway.contracts.failures import Code, Refusal
 from gateway.kit.reading import said
 
@@ -29,8 +29,19 @@ LONGEST: Final = timedelta(days=1)
 
 
 async def capability(request: Request, needs: Needs, client: httpx.AsyncClient) -> tuple[Proof, Proof]:
-    """(available, authorised), by the server's own statement."""
-    return proofs(said(CapabilityStatement, await client.get("metadata", headers=ACCEPT)), needs, request)
+    """(available, authorised), by the server's own statement and, of SMART Backend Services, by its configuration and
+    the scopes of the token."""
+    available, authorised = proofs(
+        said(CapabilityStatement, await client.get("metadata", headers=ACCEPT)), needs, request
+    )
+    credential = request.connection.credential
+    if credential.scheme is not Scheme.PRIVATE_KEY_JWT or credential.token is None:
+        return available, authorised
+    configuration = said(smart.Configuration, await client.get(smart.ADDRESS, headers={"Accept": "application/json"}))
+    if configuration.token_endpoint != credential.token.url:
+        available = Proof.UNVERIFIABLE
+    granted = smart.granted(credential.token.scope, needs.writes)
+    return available, granted if authorised is Proof.UNVERIFIABLE or granted is Proof.REFUTED else authorised
 
 
 def settling(connection: Connection) -> int:

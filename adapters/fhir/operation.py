@@ -85,7 +85,7 @@ class Booking(ABC):
             observation=Basis.BY_KEY,
             settling_seconds=looking.settling(connection),
             safe_posts=(f"{urlsplit(connection.base_url).path.rstrip('/')}/{_FIND}",),
-            requests_per_attempt=8,  # readiness 3 (statement, schedules, offers), commit 4, a look
+            requests_per_attempt=9,  # readiness 4 (statement, SMART, schedules, offers), commit 4, a look
         )
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:

@@ -78,7 +78,7 @@ class Oracle:
             exclusivity=Exclusivity.ADVISORY,
             observation=Basis.BY_KEY,
             settling_seconds=looking.settling(connection),
-            requests_per_attempt=8,  # readiness 4 (statement, target, slots, schedule), commit 3, a look
+            requests_per_attempt=9,  # readiness 5 (statement, SMART, target, slots, schedule), commit 3, a look
         )
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:

@@ -88,7 +88,7 @@ class Transaction:
             exclusivity=Exclusivity.ENFORCED if _has_slots(connection) else Exclusivity.NONE,
             observation=Basis.BY_KEY,
             settling_seconds=looking.settling(connection),
-            requests_per_attempt=9,  # readiness 5 (statement, target, schedules, slots twice), commit 3, a look
+            requests_per_attempt=10,  # readiness 6 (statement, SMART, target, schedules, slots twice), commit 3, a look
         )
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:

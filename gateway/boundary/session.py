@@ -158,7 +158,11 @@ class Session(httpx.AsyncBaseTransport):
         headers += rules.own_headers(place, "POST", asked.body, credential=asked.credential, once=True)
         begun = door.clock.monotonic()
         reply = await self._carried(place, Outgoing("POST", place.target, headers, asked.body), url, fresh=True)
-        return granted(reply.status_code, await reply.aread(), asked=begun)
+        smart = (
+            use.scheme is Scheme.PRIVATE_KEY_JWT
+        )  # elsewhere, issuers spell scopes in other words than they were asked
+        scope = endpoint.scope if smart else None
+        return granted(reply.status_code, await reply.aread(), asked=begun, scope=scope)
 
     def client(self) -> httpx.AsyncClient:
         """The adapter's end of this session."""

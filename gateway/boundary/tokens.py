@@ -120,8 +120,9 @@ def token_request(use: CredentialUse, secret: object, *, now: datetime, nonce: s
     return TokenRequest(_form(grant_type="urn:ietf:params:oauth:grant-type:jwt-bearer", assertion=assertion), None)
 
 
-def granted(status: int, content: bytes, *, asked: float) -> Token:
-    """The token in a complete reply to a request made at `asked`; raises `TokenRefusedError`."""
+def granted(status: int, content: bytes, *, asked: float, scope: str | None = None) -> Token:
+    """The token in a complete reply to a request made at `asked`; raises `TokenRefusedError`, EXTERNAL_FORBIDDEN where
+    its issuer says that it is for less than `scope` (RFC 6749 §5.1: what is left unsaid was granted)."""
     if status != 200:
         raise TokenRefusedError(_REFUSED.get(status, Code.REPLY_UNRECOGNISED))
     try:
@@ -134,6 +135,9 @@ def granted(status: int, content: bytes, *, asked: float) -> Token:
     is_token = isinstance(value, str) and BEARER_TOKEN.fullmatch(value) is not None
     if not is_token or not isinstance(kind, str) or kind.lower() != "bearer":
         raise TokenRefusedError(Code.REPLY_UNRECOGNISED)
+    told = said.get("scope")
+    if scope is not None and isinstance(told, str) and not set(scope.split()) <= set(told.split()):
+        raise TokenRefusedError(Code.EXTERNAL_FORBIDDEN)
     life = _life(said.get("expires_in"))
     return Token(f"Bearer {value}", None if life is None else asked + life)
 

@@ -198,6 +198,28 @@ def test_a_token_lives_from_the_moment_at_which_it_was_asked_for() -> None:
     assert "abc" not in repr(token)
 
 
+@pytest.mark.requirement("GATE-26")
+@pytest.mark.parametrize(
+    ("told", "enough"),
+    [
+        ("absent", True),
+        ("system/Slot.cu system/Appointment.cu openid", True),
+        ("system/Appointment.cu", False),
+        ("system/Appointment.cud system/Slot.cu", False),
+        ("", False),
+        (7, True),
+    ],
+)
+def test_a_token_for_less_than_was_asked_for_is_none(told: object, enough: bool) -> None:
+    scope = "system/Appointment.cu system/Slot.cu"
+    if enough:
+        assert granted(200, said(scope=told), asked=0.0, scope=scope).header == "Bearer abc.DEF-123"
+        return
+    with pytest.raises(TokenRefusedError) as refused:
+        granted(200, said(scope=told), asked=0.0, scope=scope)
+    assert refused.value.code is Code.EXTERNAL_FORBIDDEN
+
+
 @pytest.mark.parametrize("kind", ["bearer", "Bearer", "BEARER"])
 def test_bearer_is_written_in_any_case(kind: str) -> None:
     assert granted(200, said(token_type=kind), asked=0.0).header == "Bearer abc.DEF-123"
