@@ -58,6 +58,10 @@ conformance: $(VENV)/dev.stamp ## try our own adapters: on the sandbox, a Radica
 	$(BIN)/gateway conformance run google_calendar --target adapters/google_calendar/conformance.toml --report $(REPORTS)/google_calendar
 	$(BIN)/gateway conformance run athenahealth --target adapters/athenahealth/conformance.toml --report $(REPORTS)/athenahealth
 	$(BIN)/gateway conformance run msgraph --target adapters/msgraph/conformance.toml --report $(REPORTS)/msgraph
+	$(BIN)/gateway conformance run fhir --target adapters/fhir/conformance.toml --report $(REPORTS)/fhir
+	$(BIN)/gateway conformance run fhir --target adapters/fhir/conformance-oracle.toml --report $(REPORTS)/fhir-oracle
+	$(BIN)/gateway conformance run fhir --target adapters/fhir/conformance-ihe.toml --report $(REPORTS)/fhir-ihe
+	$(BIN)/gateway conformance run fhir --target adapters/fhir/conformance-medplum.toml --report $(REPORTS)/fhir-medplum
 
 requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalogue they hold (THRESHOLD=95)
 	$(BIN)/python -m conformance.catalogue.coverage --threshold $(THRESHOLD)

@@ -290,6 +290,7 @@ def participants(stored: Sequence[Mapping[str, Any]], names: Sequence[str]) -> l
     """The approved people and things, as they were stored where they were; whoever else was there, an interpreter or a
     relative, stays. Practitioners, devices and places that are no longer approved go."""
     replaced = _SCHEDULED | {name.partition("/")[0] for name in names}
-    known = {local_reference(each.get("actor", {}).get("reference")): each for each in stored}
-    kept = [each for name, each in known.items() if name.partition("/")[0] not in replaced]
+    named = [(local_reference(each.get("actor", {}).get("reference")), each) for each in stored]
+    kept = [each for name, each in named if name.partition("/")[0] not in replaced]
+    known = dict(named)
     return [*(known.get(name) or _participant(name) for name in names), *kept]

@@ -173,7 +173,8 @@ class Transaction:
         """Every entry succeeded, and the Appointment that is in force is what was approved."""
         bundle = shaped(Bundle, reply.content)
         told = [entry.response for entry in bundle.entry if entry.response is not None]
-        if bundle.type != "transaction-response" or len(told) != 1 + len(plan.take) + len(plan.give):
+        count = 1 + len(plan.take) + len(plan.give)
+        if bundle.type != "transaction-response" or not count == len(told) == len(bundle.entry):
             return Receipt.unknown()
         if not all(each.status.startswith("2") for each in told):
             return Receipt.unknown(Code.REPLY_DEVIATES)  # made in part, as though it had been a batch

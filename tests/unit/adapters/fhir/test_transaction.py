@@ -187,7 +187,9 @@ async def test_what_the_appointment_holds_besides_is_kept(place: Place) -> None:
         await booking.commit()
     (kept,) = place.appointments()
     interpreter = {"actor": {"reference": "RelatedPerson/9"}, "status": "accepted"}
-    more = {"comment": "by phone", "minutesDuration": 30, "participant": [*kept["participant"], interpreter]}
+    rooms = [{"type": [{"text": f"room {each}"}], "status": "accepted"} for each in (1, 2)]
+    people = [*kept["participant"], interpreter, *rooms]
+    more = {"comment": "by phone", "minutesDuration": 30, "participant": people}
     place.store.update(f"Appointment/{kept['id']}", {**kept, **more}, 'W/"1"')
     booking.binding = replace(booking.binding, version="2")  # type: ignore[type-var]  # it was applied
     async with booking.following(Operation.RESCHEDULE, START + HOUR) as move:
@@ -195,7 +197,8 @@ async def test_what_the_appointment_holds_besides_is_kept(place: Place) -> None:
         assert (await move.commit()).effect is Effect.APPLIED
     (kept,) = place.appointments()
     assert (kept["comment"], kept["minutesDuration"]) == ("by phone", 30)
-    assert interpreter in kept["participant"]
+    assert all(each in kept["participant"] for each in people)
+    assert len(kept["participant"]) == len(people)
 
 
 @pytest.mark.requirement("GATE-25", "GATE-26")
@@ -398,6 +401,7 @@ async def test_a_time_in_another_zone_and_absolute_references_are_the_same_appoi
         (lambda bundle: bundle | {"type": "batch-response"}, Code.REPLY_UNRECOGNISED),
         (lambda bundle: bundle | {"entry": bundle["entry"][:1]}, Code.REPLY_UNRECOGNISED),
         (lambda bundle: bundle | {"entry": []}, Code.REPLY_UNRECOGNISED),
+        (lambda bundle: bundle | {"entry": [{"resource": {}}, *bundle["entry"]]}, Code.REPLY_UNRECOGNISED),
         (lambda bundle: {"resourceType": "OperationOutcome", "issue": []}, Code.REPLY_UNRECOGNISED),
         (lambda bundle: [], Code.REPLY_UNRECOGNISED),
     ],
