@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RACE := .venv-bench
+CLINIC := .venv-gnuhealth
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 BREAKS ?=
 BUGS ?=
@@ -20,7 +21,7 @@ TRIALS ?= 10000
 ADAPTERS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance requirements breaks planted mutate docs chaos crash faults powerloss explore mutated simulate bench profile growth lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance gnuhealth requirements breaks planted mutate docs chaos crash faults powerloss explore mutated simulate bench profile growth lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +49,11 @@ types: $(VENV)/dev.stamp ## mypy, strict
 
 imports: $(VENV)/dev.stamp ## import rules: who may know whom
 	$(BIN)/lint-imports --no-logo
+
+gnuhealth: $(VENV)/dev.stamp $(CLINIC)/stamp ## try the GNU Health adapter on a real server, installed apart (REPORTS=directory)
+	GATEWAY_GNUHEALTH=$(CLINIC) $(BIN)/gateway conformance run gnuhealth --target adapters/gnuhealth/conformance.toml --report $(REPORTS)/gnuhealth
+
+conformance: gnuhealth
 
 selftest: $(VENV)/dev.stamp ## try the conformance suite on adapters broken on purpose (MUTANTS="retries …" for some)
 	$(BIN)/gateway conformance selftest $(MUTANTS)
@@ -114,12 +120,13 @@ lock: ## make the locks again from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras $(LOCK) -o requirements/dev.txt
 	uv pip compile pyproject.toml --extra demo --extra build $(LOCK) -c requirements/dev.txt -o requirements/demo.txt
 	uv pip compile pyproject.toml --extra postgres --extra build --group bench $(LOCK) -c requirements/dev.txt -o requirements/bench.txt
+	uv pip compile --group gnuhealth $(LOCK) --no-emit-package psycopg2 -o requirements/gnuhealth.txt
 	uv pip compile pyproject.toml --all-extras --group mutation $(LOCK) -c requirements/dev.txt -o requirements/mutation.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) $(RACE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(RACE) $(CLINIC) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find gateway adapters conformance benchmarks exploration tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The development lock holds all that the demo needs, so its stamp stands for both.
@@ -143,6 +150,13 @@ $(RACE)/stamp: requirements/bench.txt pyproject.toml | $(BIN)/python
 	test -x $(RACE)/bin/python || $(BIN)/python -m venv $(RACE)
 	$(RACE)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/bench.txt
 	$(RACE)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
+	@touch $@
+
+# GNU Health and Tryton are processes here, never modules. psycopg2, which one of them asks for, would have to be compiled;
+# psycopg2-binary is the same module.
+$(CLINIC)/stamp: requirements/gnuhealth.txt | $(BIN)/python
+	test -x $(CLINIC)/bin/python || $(BIN)/python -m venv $(CLINIC)
+	$(CLINIC)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r requirements/gnuhealth.txt
 	@touch $@
 
 $(BIN)/python:

@@ -87,11 +87,11 @@ class _Body(httpx.AsyncByteStream):
     """A request's body, which may be made by the guest's own code while the suite reads it."""
 
     def __init__(self, body: httpx.AsyncByteStream) -> None:
-        self._body = body
+        self.body = body
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with as_guest():
-            chunks = aiter(self._body)
+            chunks = aiter(self.body)
         while True:
             try:
                 with as_guest():
@@ -102,7 +102,13 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         with as_guest():
-            await self._body.aclose()
+            await self.body.aclose()
+
+
+def _made(stream: httpx.SyncByteStream | httpx.AsyncByteStream | None) -> bytes:
+    """A request's body, where it is there already: no code of a guest runs to learn it."""
+    content = stream.body if isinstance(stream, _Body) else stream
+    return b"".join(content) if type(content) is httpx.ByteStream else b""
 
 
 class _Below(httpx.AsyncBaseTransport):
@@ -165,7 +171,7 @@ class Witness:
         self.calls.append(call)
 
         async def note(request: httpx.Request) -> None:
-            body = b"".join(request.stream) if type(request.stream) is httpx.ByteStream else b""
+            body = _made(request.stream)
             target = request.url.raw_path.decode("ascii")
             call.tried.append((request.method, target, tuple(request.headers.raw), body))
 

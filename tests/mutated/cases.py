@@ -18,13 +18,22 @@ from tests.mutated.recording import Said
 
 @dataclass(frozen=True)
 class Case:
-    """`secret` is what the credential resolves to; `safe_posts` are the POSTs that the peer need not count."""
+    """`secret` is what the credential resolves to; `safe_posts` are the POSTs, `safe_calls` the JSON-RPC methods, that
+    the peer need not count."""
 
     name: str
     meaning: tuple[re.Pattern[bytes], ...]
     refusal: Callable[[int | str, str], Said] | None = None
     secret: str = "a-token"
     safe_posts: tuple[str, ...] = ()
+    safe_calls: tuple[str, ...] = ()
+
+
+def tryton(status: int | str, word: str) -> Said:
+    """Tryton's: an error's type and details, in a success of HTTP."""
+    details: object = "no" if word == "ConcurrencyException" else ["no", "", None]
+    body = {"id": 1, "result": [1]} if word == "result" else {"id": 1, "error": [word, details]}
+    return Said(int(status), (("content-type", "application/json"),), json.dumps(body if word else "no").encode())
 
 
 def problem(status: int | str, word: str) -> Said:
@@ -72,6 +81,18 @@ def error(status: int | str, word: str) -> Said:
 
 
 CASES: Final = (
+    Case(
+        "gnuhealth",
+        meaning=(
+            re.compile(rb'"(?:patient|healthprof|institution|speciality)":(\d+)'),
+            re.compile(rb'"name":"([0-9A-Z]{20})'),
+            re.compile(rb'"state":"([a-z_]+)"'),
+            re.compile(rb'"(?:day|hour|minute)":(\d+)'),
+        ),
+        refusal=tryton,
+        secret="user:password",
+        safe_calls=("model.ir.model.access.get_access", "model.gnuhealth.appointment.search_read"),
+    ),
     Case(
         "sandbox",
         meaning=(

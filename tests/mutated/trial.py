@@ -125,7 +125,9 @@ class Stage:
         self.case = case
         self.recording = read(case.name)
         self.adapter = adapter(case.name)
-        self.peer = Peer(on=dict.fromkeys(METHODS, self._answer), safe_posts=case.safe_posts)
+        self.peer = Peer(
+            on=dict.fromkeys(METHODS, self._answer), safe_posts=case.safe_posts, safe_calls=case.safe_calls
+        )
         self._asked: dict[int, tuple[Request, Proposal]] = {}
         self._plan = Plan(0, self.recording.steps[0], "nothing", {})
         self._phase = Phase.READINESS

@@ -10,6 +10,7 @@ Refuses: nothing; what it cannot read as a request ends the connection.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
 import struct
@@ -27,6 +28,15 @@ def reply(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
     fields = {"Content-Length": str(len(body))} | {name.replace("_", "-"): value for name, value in headers.items()}
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {status} X\r\n{lines}\r\n".encode() + body
+
+
+def called(body: bytes) -> object:
+    """The JSON-RPC method that a body names, as a server with Python's own reader takes it."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return None
+    return content.get("method") if isinstance(content, dict) else None
 
 
 def framed(message: bytes) -> bytes:
@@ -94,6 +104,7 @@ class Peer:
     accept: Callable[[socket.socket], Awaitable[None]] | None = None
     system: Callable[[Call], bytes] = lambda call: reply()
     safe_posts: tuple[str, ...] = ()
+    safe_calls: tuple[str, ...] = ()
     keeps: bool = True
     mllp: bool = False
     tls: ssl.SSLContext | None = None
@@ -109,7 +120,8 @@ class Peer:
 
     @property
     def mutating(self) -> list[Call]:
-        return [call for call in self.calls if call.method not in SAFE and call.target not in self.safe_posts]
+        unsafe = [call for call in self.calls if call.method not in SAFE and call.target not in self.safe_posts]
+        return [call for call in unsafe if called(call.body) not in self.safe_calls]
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Peer]:
