@@ -20,6 +20,7 @@ from conformance.mutants.wrapper import Send, Wrapper, tapped
 from gateway.contracts.adapter import Adapter, Authorized, Descriptor, Observation, Query, Readiness, Receipt, Request
 from gateway.contracts.connection import Connection
 from gateway.contracts.proposal import Operation
+from gateway.contracts.references import AppointmentId
 
 DEAF_SECONDS: Final = 5.0
 """How long a wrapper that does not hear its own cancellation goes on, so that it ends by itself after the check."""
@@ -86,14 +87,23 @@ class CommitsInObserve(Wrapper):
     flaw = "commits again whenever it is asked to look"
     double_books = True
 
+    def __init__(self, adapter: Adapter) -> None:
+        super().__init__(adapter)
+        self._prepared: dict[AppointmentId, object] = {}
+
     @classmethod
     def applies(cls, claims: Descriptor) -> bool:
         return Operation.BOOK in claims.operations
 
+    async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
+        asked = await self._adapter.readiness(request, read)
+        self._prepared[request.key] = asked.prepared
+        return asked
+
     async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
-        seen = await self._adapter.observe(query, read)
+        seen, prepared = await self._adapter.observe(query, read), self._prepared.get(query.request.key)
         with contextlib.suppress(Exception):
-            await self._adapter.commit(Authorized(request=query.request), read)
+            await self._adapter.commit(Authorized(request=query.request, prepared=prepared), read)
         return seen
 
 
