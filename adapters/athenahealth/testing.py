@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from gateway.contracts.connection import Scheme
 from gateway.testing.engine import Appointment, Booking, Engine, Rejection, Status
 from gateway.testing.premises import Observer, Premises, Seen
 from gateway.testing.twin import Call, Denial, Twin, document
@@ -60,6 +61,8 @@ UNSCHEDULED: Final = problem(403, "The API user may not schedule appointments.")
 
 TWIN: Final = Twin(
     "twin of athenaOne REST v1 (no athenahealth system)",
+    scheme=Scheme.CLIENT_CREDENTIALS,
+    tokens="/oauth2/v1/token",
     refusals={
         Rejection.INVALID: problem(400, "The data provided is invalid."),
         Denial.UNAUTHORISED: Reply(

@@ -142,10 +142,15 @@ CASES: Final = (
     Case(
         "athenahealth",
         meaning=(
-            # of an appointment that was moved away, nothing but whose and in what state it is says anything
-            re.compile(rb'"(?:date|starttime|departmentid)":"([^"]+)"(?![^}]*"rescheduledappointmentid")'),
+            # of an appointment that was moved away: whose it is and in what state, where it was asked for itself
+            re.compile(
+                rb'"(?:date|starttime|departmentid|patientid|appointmentstatus)":"([^"]+)"'
+                rb'(?![^}]*"rescheduledappointmentid")'
+            ),
             re.compile(rb'"duration":(\d+)(?![^}]*"rescheduledappointmentid")'),
-            re.compile(rb'"(?:patientid|appointmentstatus|status)":"([^"]+)"'),
+            re.compile(rb'^\[\{[^}]*"patientid":"([^"]+)"'),
+            re.compile(rb'^\[\{[^}]*"appointmentstatus":"([^"]+)"'),
+            re.compile(rb'^\{"status":"([^"]+)"'),
         ),
         refusal=error,
     ),

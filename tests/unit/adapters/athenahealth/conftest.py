@@ -15,7 +15,7 @@ from adapters.athenahealth import testing
 from adapters.athenahealth.adapter import AthenahealthAdapter
 from gateway.boundary.engagement import Identifiers
 from gateway.contracts.adapter import Request, native_key, version_digest
-from gateway.contracts.connection import CredentialUse, Scheme
+from gateway.contracts.connection import CredentialUse, Scheme, TokenEndpoint
 from gateway.contracts.proposal import Operation, Participant, Particulars, Role, Target
 from gateway.contracts.references import (
     AppointmentId,
@@ -41,6 +41,7 @@ def make_request(
     operation: Operation = Operation.BOOK,
     *,
     base_url: str = "http://127.0.0.1:1/v1/195900/",
+    token_url: str | None = None,
     start: datetime = MORNING,
     length: timedelta = timedelta(minutes=30),
     vendor: Mapping[str, str] = VENDOR,
@@ -51,10 +52,12 @@ def make_request(
 ) -> Request:
     """`target` is the bound identifier (None: unbound) and the approved version. Settings are spelled with `_`."""
     settings.setdefault("access_declared", True)
+    token = None if token_url is None else TokenEndpoint(url=token_url, scope="athena/service/Athenanet.MDP.*")
+    scheme = Scheme.BEARER if token is None else Scheme.CLIENT_CREDENTIALS
     connection = make_connection(
         base_url,
         zone="America/New_York",
-        credential=CredentialUse(scheme=Scheme.BEARER, name="vendor"),
+        credential=CredentialUse(scheme=scheme, name="vendor", token=token),
         settings={name.replace("_", "-"): value for name, value in settings.items()},
     )
     appointment = AppointmentId.random()
@@ -144,5 +147,5 @@ async def premises() -> AsyncIterator[Premises]:
 def harness(premises: Premises, operation: Operation = Operation.BOOK, **details: Any) -> AdapterHarness:
     """Through the real boundary, against the twin."""
     secret = premises.secrets[details.pop("known_as", "vendor")]
-    request = make_request(operation, base_url=premises.base_url, **details)
+    request = make_request(operation, base_url=premises.base_url, token_url=premises.token_url, **details)
     return AdapterHarness(AthenahealthAdapter(), request, secret=secret)

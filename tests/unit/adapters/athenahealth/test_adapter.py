@@ -82,6 +82,12 @@ def test_the_descriptor_claims_no_key_and_a_slot_that_is_booked_once(adapter: At
 # -- through the boundary, against the twin -----------------------------------------------------------------
 
 
+def budget(attempt: AdapterHarness) -> int:
+    """What the adapter declares, and the token that the boundary fetches."""
+    connection = attempt.request.connection
+    return AthenahealthAdapter().describe(connection).requests_per_attempt + connection.credential.requests
+
+
 async def carried_out(attempt: AdapterHarness) -> AdapterHarness:
     async with attempt:
         assert await attempt.readiness() is None
@@ -89,7 +95,7 @@ async def carried_out(attempt: AdapterHarness) -> AdapterHarness:
         assert (result.effect, result.code, result.mutating_requests) == (Effect.APPLIED, Code.COMMITTED, 1)
         look = await attempt.observe()
         assert (look.finding, look.basis, look.version) == (Finding.PRESENT, Basis.MATCHING, result.version)
-        assert attempt.requests <= AthenahealthAdapter().describe(attempt.request.connection).requests_per_attempt
+        assert attempt.requests <= budget(attempt)
     return attempt
 
 
@@ -110,8 +116,7 @@ async def test_book_reschedule_and_cancel_and_the_identifier_that_changes_comes_
 async def test_a_reschedule_is_the_longest_attempt_and_needs_no_more_than_declared(premises: Premises) -> None:
     booking = await carried_out(harness(premises))
     moved = await carried_out(booking.following(Operation.RESCHEDULE, MORNING + HOUR))
-    claims = AthenahealthAdapter().describe(moved.request.connection)
-    assert moved.requests == claims.requests_per_attempt
+    assert moved.requests == budget(moved)
 
 
 @pytest.mark.requirement("FAIL-17")
@@ -171,7 +176,7 @@ async def test_a_target_is_found_by_its_bound_identifier_and_in_no_other_way(
 @pytest.mark.requirement("GATE-25", "GATE-26")
 async def test_credentials_and_the_right_to_schedule_are_proven_or_refuted(premises: Premises) -> None:
     async with harness(premises) as attempt:
-        attempt.use_secret("nobody")
+        attempt.use_secret("nobody:nothing")
         assert await attempt.readiness() is Code.CREDENTIALS_REJECTED
     async with harness(premises, known_as="limited") as attempt:
         assert await attempt.readiness() is Code.EXTERNAL_FORBIDDEN
@@ -181,7 +186,10 @@ async def test_credentials_and_the_right_to_schedule_are_proven_or_refuted(premi
 
 @pytest.mark.requirement("FAIL-15")
 async def test_rights_that_end_in_between_are_refusals(premises: Premises) -> None:
-    for secret, code in (("nobody", Code.CREDENTIALS_REJECTED), (premises.secrets["limited"], Code.EXTERNAL_FORBIDDEN)):
+    for secret, code in (
+        ("nobody:nothing", Code.CREDENTIALS_REJECTED),
+        (premises.secrets["limited"], Code.EXTERNAL_FORBIDDEN),
+    ):
         async with harness(premises) as attempt:
             assert await attempt.readiness() is None
             attempt.use_secret(secret)
@@ -190,11 +198,11 @@ async def test_rights_that_end_in_between_are_refusals(premises: Premises) -> No
 
 
 @pytest.mark.parametrize("missing", sorted(VENDOR))
-async def test_a_missing_identifier_stops_before_any_request(premises: Premises, missing: str) -> None:
+async def test_a_missing_identifier_stops_before_the_adapter_asks_anything(premises: Premises, missing: str) -> None:
     known = {name: identifier for name, identifier in VENDOR.items() if name != missing}
     async with harness(premises, vendor=known) as attempt:
         assert await attempt.readiness() is Code.PARTICULARS_MISSING
-        assert attempt.requests == 0
+        assert attempt.requests == attempt.request.connection.credential.requests
 
 
 # -- replies that the twin does not give --------------------------------------------------------------------

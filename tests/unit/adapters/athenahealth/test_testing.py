@@ -23,14 +23,20 @@ REASON = DAY | {"providerid": "71", "reasonid": "563"}
 TAKEN = "That appointment time was already booked or not available for booking."
 
 
-def client(premises: Premises, known_as: str = "vendor") -> httpx.AsyncClient:
-    headers = {"Authorization": f"Bearer {premises.secrets[known_as]}"}
+async def client(premises: Premises, known_as: str = "vendor") -> httpx.AsyncClient:
+    """With an access token, as athenahealth grants it to a client's id and secret."""
+    assert premises.token_url is not None
+    asked = {"grant_type": "client_credentials", "scope": "athena/service/Athenanet.MDP.*"}
+    identity, _, secret = premises.secrets[known_as].partition(":")
+    async with httpx.AsyncClient(auth=(identity, secret), trust_env=False) as unknown:
+        granted = (await unknown.post(premises.token_url, data=asked)).json()["access_token"]
+    headers = {"Authorization": f"Bearer {granted}"}
     return httpx.AsyncClient(base_url=premises.base_url, headers=headers, trust_env=False)
 
 
 @pytest.fixture
 async def api(premises: Premises) -> AsyncIterator[httpx.AsyncClient]:
-    async with client(premises) as caller:
+    async with await client(premises) as caller:
         yield caller
 
 
@@ -230,7 +236,7 @@ async def test_another_practice_and_another_path_are_not_there(premises: Premise
 
 
 async def test_an_account_that_may_only_read_is_shown_no_open_slots(premises: Premises) -> None:
-    async with client(premises, "limited") as limited:
+    async with await client(premises, "limited") as limited:
         assert (await limited.get("appointments/open", params=REASON)).status_code == 403
         assert (await limited.get("appointments/booked", params=DAY)).status_code == 200
         assert (await limited.put("appointments/1", data={})).status_code == 403
