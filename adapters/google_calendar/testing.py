@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from gateway.contracts.connection import Scheme
 from gateway.testing.engine import Appointment, Booking, Engine, RejectedError, Rejection, Status
 from gateway.testing.premises import Observer, Premises, Seen
 from gateway.testing.twin import Call, Denial, Twin, document
@@ -35,21 +36,16 @@ def _problem(status: int, domain: str, reason: str) -> Reply:
     return document(status, {"error": {"errors": [error], "code": status, "message": reason}})
 
 
-TWIN: Final = Twin(
-    "twin of Google Calendar v3",
-    exclusive=False,
-    unique_keys=False,
-    refusals={
-        Denial.UNAUTHORISED: _problem(401, "global", "authError"),
-        Denial.FORBIDDEN: _problem(403, "calendar", "requiredAccessLevel"),
-        Denial.NO_ROUTE: _problem(404, "global", "notFound"),
-        Rejection.NOT_FOUND: _problem(404, "global", "notFound"),
-        Rejection.KEY_REUSED: _problem(409, "global", "duplicate"),
-        Rejection.STALE_VERSION: _problem(412, "global", "conditionNotMet"),
-        Rejection.NOT_BOOKED: _problem(403, "global", "forbidden"),
-        Rejection.INVALID: _problem(400, "global", "invalid"),
-    },
-)
+_REFUSALS: Final[Mapping[Rejection | Denial, Reply]] = {
+    Denial.UNAUTHORISED: _problem(401, "global", "authError"),
+    Denial.FORBIDDEN: _problem(403, "calendar", "requiredAccessLevel"),
+    Denial.NO_ROUTE: _problem(404, "global", "notFound"),
+    Rejection.NOT_FOUND: _problem(404, "global", "notFound"),
+    Rejection.KEY_REUSED: _problem(409, "global", "duplicate"),
+    Rejection.STALE_VERSION: _problem(412, "global", "conditionNotMet"),
+    Rejection.NOT_BOOKED: _problem(403, "global", "forbidden"),
+    Rejection.INVALID: _problem(400, "global", "invalid"),
+}
 
 
 def _timestamp(value: object) -> object:
@@ -134,7 +130,6 @@ def _key(private: Mapping[str, str]) -> str | None:
     return private.get("gatewayKey")
 
 
-@TWIN.route("POST", "/calendars/{calendar}/events")
 def insert(call: Call) -> Reply:
     asked = call.body(_New)
     call.query(_Writing)
@@ -154,7 +149,6 @@ def insert(call: Call) -> Reply:
     return document(200, _shown(call.engine.book(asked.id, booking).appointment))
 
 
-@TWIN.route("PATCH", "/calendars/{calendar}/events/{event}")
 def patch(call: Call) -> Reply:
     asked, event = call.body(_Patch), _found(call)
     call.query(_Writing)
@@ -173,12 +167,10 @@ def patch(call: Call) -> Reply:
     return document(200, _shown(written.appointment))
 
 
-@TWIN.route("GET", "/calendars/{calendar}/events/{event}")
 def get(call: Call) -> Reply:
     return document(200, _shown(_found(call)))
 
 
-@TWIN.route("GET", "/calendars/{calendar}/events")
 def listed(call: Call) -> Reply:
     asked = call.query(_Listing)
     name, _, value = (asked.having or "").partition("=")
@@ -195,6 +187,23 @@ def listed(call: Call) -> Reply:
     return document(200, {"kind": "calendar#events", "accessRole": role, "items": shown})
 
 
+def twin(scheme: Scheme = Scheme.BEARER) -> Twin:
+    """The twin, for callers who show a token that they have, or one that they are granted for a secret of `scheme`."""
+    made = Twin(
+        "twin of Google Calendar v3",
+        scheme=scheme,
+        tokens="/token",
+        exclusive=False,
+        unique_keys=False,
+        refusals=_REFUSALS,
+    )
+    made.route("POST", "/calendars/{calendar}/events")(insert)
+    made.route("PATCH", "/calendars/{calendar}/events/{event}")(patch)
+    made.route("GET", "/calendars/{calendar}/events/{event}")(get)
+    made.route("GET", "/calendars/{calendar}/events")(listed)
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class _Anonymous:
     """The twin's observer, which knows no patient: no event says whose it is."""
@@ -209,21 +218,21 @@ class _Anonymous:
 
 
 @asynccontextmanager
-async def start(database: Path) -> AsyncIterator[Premises]:
+async def start(database: Path, scheme: Scheme = Scheme.BEARER) -> AsyncIterator[Premises]:
     """Serve `database` on loopback while the context is open."""
-    async with TWIN.start(database) as premises:
+    async with twin(scheme).start(database) as premises:
         assert premises.observer is not None
         yield replace(premises, observer=_Anonymous(premises.observer))
 
 
 @asynccontextmanager
 async def premises() -> AsyncIterator[Premises]:
-    """The twin over an empty database of its own (`PremisesFactory`)."""
+    """The twin over an empty database of its own, for a service account (`PremisesFactory`)."""
     with TemporaryDirectory(prefix="twin-") as directory:
-        async with start(Path(directory) / "twin.db") as started:
+        async with start(Path(directory) / "twin.db", Scheme.JWT_BEARER) as started:
             yield started
 
 
 def engine(database: Path) -> Engine:
     """What a twin over this database received, and what took effect."""
-    return TWIN.engine(database)
+    return twin().engine(database)

@@ -9,7 +9,7 @@ The observer reads the engine's database past every route and shares no code wit
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, StringConstraints
 
+from gateway.contracts.connection import Scheme
 from gateway.testing.engine import Appointment, Booking, Engine, RejectedError, Rejection
 from gateway.testing.premises import Observer, Premises, Seen
 from gateway.testing.twin import Call, Denial, Twin, document
@@ -37,21 +38,16 @@ def _problem(status: int, code: str) -> Reply:
     return document(status, {"error": {"code": code, "message": code, "innerError": {}}})
 
 
-TWIN: Final = Twin(
-    "twin of Microsoft Graph v1.0 events",
-    exclusive=False,
-    unique_keys=False,
-    refusals={
-        Denial.UNAUTHORISED: _problem(401, "InvalidAuthenticationToken"),
-        Denial.FORBIDDEN: _problem(403, "ErrorAccessDenied"),
-        Denial.NO_ROUTE: _problem(400, "BadRequest"),
-        Rejection.NOT_FOUND: _problem(404, "ErrorItemNotFound"),
-        Rejection.KEY_REUSED: _problem(400, "ErrorDuplicateTransactionId"),
-        Rejection.STALE_VERSION: _problem(412, "ErrorIrresolvableConflict"),
-        Rejection.NOT_BOOKED: _problem(400, "ErrorInvalidRequest"),
-        Rejection.INVALID: _problem(400, "ErrorInvalidRequest"),
-    },
-)
+_REFUSALS: Final[Mapping[Rejection | Denial, Reply]] = {
+    Denial.UNAUTHORISED: _problem(401, "InvalidAuthenticationToken"),
+    Denial.FORBIDDEN: _problem(403, "ErrorAccessDenied"),
+    Denial.NO_ROUTE: _problem(400, "BadRequest"),
+    Rejection.NOT_FOUND: _problem(404, "ErrorItemNotFound"),
+    Rejection.KEY_REUSED: _problem(400, "ErrorDuplicateTransactionId"),
+    Rejection.STALE_VERSION: _problem(412, "ErrorIrresolvableConflict"),
+    Rejection.NOT_BOOKED: _problem(400, "ErrorInvalidRequest"),
+    Rejection.INVALID: _problem(400, "ErrorInvalidRequest"),
+}
 
 
 class _Strict(BaseModel):
@@ -157,7 +153,6 @@ def _of_user(call: Call) -> Sequence[Appointment]:
     return [each for each in call.engine.appointments() if each.booking.participants[0].startswith(prefix)]
 
 
-@TWIN.route("POST", "/users/{user}/calendars/{calendar}/events")
 def create(call: Call) -> Reply:
     asked = call.body(_New)
     if asked.end.instant <= asked.start.instant:
@@ -185,7 +180,6 @@ def create(call: Call) -> Reply:
     return document(201, _shown(call.engine.book(_latest(asked.extended), booking).appointment))
 
 
-@TWIN.route("PATCH", "/users/{user}/calendars/{calendar}/events/{event}")
 def update(call: Call) -> Reply:
     asked, event = call.body(_Patch), call.engine.appointment(call.path["event"])
     if event is None or event.booking.participants != (_calendar(call),):
@@ -208,12 +202,10 @@ def update(call: Call) -> Reply:
     return document(200, _shown(call.engine.reschedule(key, event.id, version, booking).appointment))
 
 
-@TWIN.route("GET", "/users/{user}/calendars/{calendar}")
 def calendar(call: Call) -> Reply:
     return document(200, {"id": call.path["calendar"], "canEdit": call.may_write, "canViewPrivateItems": True})
 
 
-@TWIN.route("GET", "/users/{user}/events")
 def search(call: Call) -> Reply:
     asked = call.query(_Search)
     wanted, expanded = _FILTER.fullmatch(asked.filter), _EXPAND.fullmatch(asked.expand)
@@ -223,7 +215,6 @@ def search(call: Call) -> Reply:
     return document(200, {"value": [_shown(each, expanded[1]) for each in found]})
 
 
-@TWIN.route("GET", "/users/{user}/calendars/{calendar}/calendarView")
 def view(call: Call) -> Reply:
     asked = call.query(_Slot)
     inside = [
@@ -242,6 +233,24 @@ def view(call: Call) -> Reply:
     return document(200, {"value": shown, **more})
 
 
+def twin(scheme: Scheme = Scheme.BEARER) -> Twin:
+    """The twin, for callers who show a token that they have, or one that they are granted for a secret of `scheme`."""
+    made = Twin(
+        "twin of Microsoft Graph v1.0 events",
+        scheme=scheme,
+        tokens="/practice/oauth2/v2.0/token",
+        exclusive=False,
+        unique_keys=False,
+        refusals=_REFUSALS,
+    )
+    made.route("POST", "/users/{user}/calendars/{calendar}/events")(create)
+    made.route("PATCH", "/users/{user}/calendars/{calendar}/events/{event}")(update)
+    made.route("GET", "/users/{user}/calendars/{calendar}")(calendar)
+    made.route("GET", "/users/{user}/events")(search)
+    made.route("GET", "/users/{user}/calendars/{calendar}/calendarView")(view)
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class _Anonymous:
     """The twin's observer, which knows no patient: no event says whose it is."""
@@ -256,21 +265,21 @@ class _Anonymous:
 
 
 @asynccontextmanager
-async def start(database: Path) -> AsyncIterator[Premises]:
+async def start(database: Path, scheme: Scheme = Scheme.BEARER) -> AsyncIterator[Premises]:
     """Serve `database` on loopback while the context is open."""
-    async with TWIN.start(database) as premises:
+    async with twin(scheme).start(database) as premises:
         assert premises.observer is not None
         yield replace(premises, observer=_Anonymous(premises.observer))
 
 
 @asynccontextmanager
 async def premises() -> AsyncIterator[Premises]:
-    """The twin over an empty database of its own (`PremisesFactory`)."""
+    """The twin over an empty database of its own, for an application (`PremisesFactory`)."""
     with TemporaryDirectory(prefix="twin-") as directory:
-        async with start(Path(directory) / "twin.db") as started:
+        async with start(Path(directory) / "twin.db", Scheme.CLIENT_CREDENTIALS) as started:
             yield started
 
 
 def engine(database: Path) -> Engine:
     """What a twin over this database received, and what took effect."""
-    return TWIN.engine(database)
+    return twin().engine(database)

@@ -124,7 +124,8 @@ def asked(operation: Operation = Operation.BOOK, base: str = GOOGLE, **details: 
     the rest is `make_request`'s."""
     settings = details.pop("settings", {"access-declared": True})
     version, booked = details.pop("version", '"1"'), details.pop("booked", None)
-    connection = make_connection(base, credential=CredentialUse(scheme=Scheme.BEARER, name="vendor"), settings=settings)
+    credential = details.pop("credential", CredentialUse(scheme=Scheme.BEARER, name="vendor"))
+    connection = make_connection(base, credential=credential, settings=settings)
     if operation is not Operation.BOOK:
         key = booked.key if booked else native_key(connection.practice, "0" * 64, Operation.BOOK)
         details["target"] = Target(appointment=key, version=version_digest(version))

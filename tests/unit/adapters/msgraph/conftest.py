@@ -147,7 +147,8 @@ def asked(operation: Operation = Operation.BOOK, base: str = GRAPH, **details: A
     """A request; `settings` are the connection's, the rest is `make_request`'s. A change was approved for `before`."""
     settings = details.pop("settings", {"access-declared": True})
     place = details.pop("place", f"{USER}/{CALENDAR}")
-    connection = make_connection(base, credential=CredentialUse(scheme=Scheme.BEARER, name="vendor"), settings=settings)
+    credential = details.pop("credential", CredentialUse(scheme=Scheme.BEARER, name="vendor"))
+    connection = make_connection(base, credential=credential, settings=settings)
     if operation is not Operation.BOOK:
         key = native_key(connection.practice, "0" * 64, Operation.BOOK)
         details["target"] = Target(appointment=key, version=version_digest("to be set"))

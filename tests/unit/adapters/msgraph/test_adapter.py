@@ -25,6 +25,7 @@ from gateway.contracts.adapter import (
     Readiness,
     Request,
     TargetState,
+    version_digest,
 )
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation, Participant, Role
@@ -223,6 +224,18 @@ async def test_a_target_that_is_gone_doubled_or_written_by_another_is_not_touche
     assert (await ready(request, page(before(request), before(request)))).target is TargetState.UNVERIFIABLE
     moved = event(request, f"{mapping.booking_key(request)}/another", showAs="busy")
     assert (await ready(request, page(moved))).target is TargetState.CHANGED
+
+
+@CHANGES
+async def test_a_cancelled_appointment_is_not_changed_even_at_its_own_version(operation: Operation) -> None:
+    request = asked(operation)
+    cancelled = before(request, showAs="free")
+    version = mapping.version_of(mapping.Event.model_validate(cancelled), before_keys(request))
+    target = request.particulars.target
+    assert target is not None
+    target = target.model_copy(update={"version": version_digest(version)})
+    request = replace(request, particulars=request.particulars.model_copy(update={"target": target}))
+    assert (await ready(request, page(cancelled))).target is TargetState.CHANGED
 
 
 async def test_what_no_single_calendar_can_hold_is_not_asked_about() -> None:

@@ -14,6 +14,7 @@ from adapters.msgraph.adapter import GraphAdapter
 from conformance.registry import REQUIREMENTS
 from conformance.target.safety import load, load_object
 from gateway.boundary.engagement import Identifiers
+from gateway.contracts.connection import Scheme
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import Effect, ObservationFinding
@@ -201,3 +202,15 @@ def test_the_target_file_starts_this_twin_says_so_and_has_room_for_every_require
 
 async def test_whatever_shows_the_twin_calls_it_one(stage: Stage) -> None:
     assert "twin" in stage.premises.label
+
+
+async def test_the_run_is_let_in_as_the_vendor_lets_in_a_program(tmp_path: Path) -> None:
+    use = TARGET.connection.credential
+    assert use.scheme is Scheme.CLIENT_CREDENTIALS and use.token is not None
+    async with testing.start(tmp_path / "twin.db", use.scheme) as premises:
+        own = use.model_copy(update={"token": use.token.model_copy(update={"url": premises.token_url})})
+        request = asked(base=premises.base_url, credential=own)
+        async with AdapterHarness(GraphAdapter(), request, secret=premises.secrets["vendor"]) as booking:
+            await carried_out(booking)
+        async with AdapterHarness(GraphAdapter(), request, secret=premises.secrets["limited"]) as reader:
+            assert await reader.readiness() is Code.EXTERNAL_FORBIDDEN
