@@ -19,6 +19,7 @@ from gateway.contracts.adapter import (
     Basis,
     Exclusivity,
     Idempotency,
+    Proof,
     Query,
     Receipt,
     Request,
@@ -705,3 +706,56 @@ async def test_an_unbound_reference_raises_what_the_boundary_knows(server: Scrip
             with pytest.raises(KeyError):
                 await FhirAdapter().commit(Authorized(request=request, prepared=Plan()), client)
     assert server.asked == []
+
+
+def lacking(kind: str, *codes: str, **elements: Any) -> dict[str, Any]:
+    """The statement without these interactions of a type, and with other elements."""
+    (rest,) = STATEMENT["rest"]
+    resources = [
+        {**each, "interaction": [one for one in each["interaction"] if one["code"] not in codes], **elements}
+        if each["type"] == kind
+        else each
+        for each in rest["resource"]
+    ]
+    system = [one for one in rest["interaction"] if kind or one["code"] not in codes]
+    return {**STATEMENT, "rest": [{**rest, "resource": resources, "interaction": system}]}
+
+
+FINE, GAP, REFUTED = (Proof.PROVEN, Proof.PROVEN), (Proof.UNVERIFIABLE, Proof.PROVEN), (Proof.PROVEN, Proof.REFUTED)
+
+
+@pytest.mark.requirement("GATE-24", "GATE-26")
+@pytest.mark.parametrize(
+    ("statement", "settings", "booking", "moving"),
+    [
+        (STATEMENT, {}, FINE, FINE),
+        (lacking("", "transaction"), {}, GAP, GAP),
+        (lacking("Appointment", "search-type"), {}, GAP, GAP),
+        (lacking("Appointment", "read"), {}, GAP, GAP),
+        (lacking("Slot", "search-type"), {}, GAP, GAP),
+        (lacking("Schedule", "search-type"), {}, GAP, GAP),
+        (lacking("Slot", "update"), {}, REFUTED, REFUTED),
+        (lacking("Slot", versioning="versioned"), {}, GAP, GAP),
+        (lacking("Slot", "search-type", "update"), {"slots": False}, FINE, FINE),
+        (lacking("Appointment", "create"), {}, REFUTED, FINE),
+        (lacking("Appointment", "update"), {}, FINE, REFUTED),
+        (lacking("Appointment", versioning="versioned"), {}, FINE, GAP),
+        (lacking("Appointment", conditionalCreate=False), {}, GAP, FINE),
+        (lacking("Appointment", conditionalCreate=False), {"idempotency": "lookup"}, FINE, FINE),
+        (STATEMENT, {"idempotency": "client-id"}, GAP, FINE),
+        (lacking("Appointment", "create", updateCreate=True), {"idempotency": "client-id"}, FINE, FINE),
+    ],
+)
+async def test_readiness_asks_for_what_its_settings_need(
+    server: Scripted, make: MakeRequest, statement: Any, settings: Any, booking: Any, moving: Any
+) -> None:
+    ready(server)
+    server.answer("GET /metadata", 200, statement)
+    server.answer("GET /Appointment", 200, searchset())
+    for what, expected in ((Operation.BOOK, booking), (Operation.RESCHEDULE, moving)):
+        request = make(what, bound="17", **settings)
+        server.answer("GET /Appointment/17", 200, stored(request) | {"slot": []})
+        async with server.client() as client:
+            readiness = await FhirAdapter().readiness(request, client)
+        assert (readiness.available, readiness.authorised) == expected
+        assert readiness.target is TargetState.OPEN
