@@ -58,16 +58,8 @@ conformance: gnuhealth
 selftest: $(VENV)/dev.stamp ## try the conformance suite on adapters broken on purpose (MUTANTS="retries …" for some)
 	$(BIN)/gateway conformance selftest $(MUTANTS)
 
-conformance: $(VENV)/dev.stamp ## try our own adapters: on the sandbox, a Radicale, twins of the others (REPORTS=directory)
-	$(BIN)/gateway conformance run sandbox --target adapters/sandbox/conformance.toml --report $(REPORTS)/sandbox
-	$(BIN)/gateway conformance run caldav --target adapters/caldav/conformance.toml --report $(REPORTS)/caldav
-	$(BIN)/gateway conformance run google_calendar --target adapters/google_calendar/conformance.toml --report $(REPORTS)/google_calendar
-	$(BIN)/gateway conformance run athenahealth --target adapters/athenahealth/conformance.toml --report $(REPORTS)/athenahealth
-	$(BIN)/gateway conformance run msgraph --target adapters/msgraph/conformance.toml --report $(REPORTS)/msgraph
-	$(BIN)/gateway conformance run fhir --target adapters/fhir/conformance.toml --report $(REPORTS)/fhir
-	$(BIN)/gateway conformance run fhir --target adapters/fhir/conformance-oracle.toml --report $(REPORTS)/fhir-oracle
-	$(BIN)/gateway conformance run fhir --target adapters/fhir/conformance-ihe.toml --report $(REPORTS)/fhir-ihe
-	$(BIN)/gateway conformance run fhir --target adapters/fhir/conformance-medplum.toml --report $(REPORTS)/fhir-medplum
+conformance: $(VENV)/dev.stamp ## try our own adapters on peers from Python packages (ADAPTERS="caldav …" REPORTS=directory; WRITE=1: keep it)
+	$(BIN)/python -m conformance.rounds $(ADAPTERS) --reports $(REPORTS) $(if $(WRITE),--write)
 
 requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalogue they hold (THRESHOLD=95)
 	$(BIN)/python -m conformance.catalogue.coverage --threshold $(THRESHOLD)

@@ -38,6 +38,7 @@ from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
+from gateway.kit.reading import READS
 
 _CALENDAR_TYPE: Final = "text/calendar; charset=utf-8"
 _XML_TYPE: Final = "application/xml; charset=utf-8"
@@ -74,7 +75,7 @@ class CaldavAdapter:
         """The collection is there, the credentials are accepted, a write is allowed, the target is open."""
         reply = await read.request("PROPFIND", "", content=dav.PROBE, headers={"Content-Type": _XML_TYPE, "Depth": "0"})
         if reply.status_code != 207:
-            return Readiness.refuted(replies.PROBE_REFUSALS.get(reply.status_code, Code.EXTERNAL_UNAVAILABLE))
+            return Readiness.refuted(READS.get(reply.status_code, Code.EXTERNAL_UNAVAILABLE))
         try:
             collection = dav.read_collection(reply.content)
         except dav.UnreadableReplyError:
@@ -139,16 +140,15 @@ class CaldavAdapter:
         conditions = dav.read_conditions(reply.content)
         if reply.status_code in replies.AMBIGUOUS:
             found = await self._find(request, read)
-            claim, code = replies.judge_ambiguous(
+            return replies.judged_after_look(
                 request,
                 conditions,
                 events=found.events if found else None,
                 unchanged=found is not None and found.etag == sent_etag,
             )
-            return Receipt(claim=claim, code=code)
-        claim, code = replies.judge(request.operation, reply.status_code, conditions)
-        if claim is not Claim.APPLIED:
-            return Receipt(claim=claim, code=code)
+        told = replies.judged(request.operation, reply.status_code, conditions)
+        if told.claim is not Claim.APPLIED:
+            return told
         name = f"{mapping.uid_of(request)}.ics"
         etag = mapping.strong_etag(reply.headers.get("ETag"))
         if etag is None:

@@ -2,7 +2,7 @@
 
 Owns: the requests that readiness, commit and observe make.
 Refuses: to send anything while an identifier is missing, to send twice, and to read meaning into a reply:
-every word of the sandbox's that is understood stands in `mapping.py`.
+every word of the sandbox's that is understood stands in `mapping.py` and `replies.py`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from gateway.contracts.adapter import (
 from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
+from gateway.kit.reading import not_ready, said
 
 
 class SandboxAdapter:
@@ -50,8 +51,8 @@ class SandboxAdapter:
         """
         approved = mapping.booking(request)
         try:
-            mapping.said(mapping.Health, await read.get("/health"))
-            granted = mapping.said(mapping.Capabilities, await read.get("/capabilities"))
+            said(mapping.Health, await read.get("/health"))
+            granted = said(mapping.Capabilities, await read.get("/capabilities"))
             if "write" not in granted.permissions:
                 return Readiness.refuted(Code.EXTERNAL_FORBIDDEN)
             target = await self._target(request, read)
@@ -63,7 +64,7 @@ class SandboxAdapter:
                 return Readiness.proven(TargetState.TAKEN)
             return Readiness.proven(prepared=target)
         except Refusal as refusal:
-            return mapping.not_ready(refusal.code)
+            return not_ready(refusal.code)
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         """Send the one mutating request, with the native key that makes it findable (ADAPT-05)."""
@@ -95,7 +96,7 @@ class SandboxAdapter:
             return None
         if (identifier := request.identifiers.get(named.appointment)) is not None:
             reply = await read.get(_path(identifier))
-            return None if mapping.is_absent(reply) else mapping.said(mapping.Appointment, reply)
+            return None if mapping.is_absent(reply) else said(mapping.Appointment, reply)
         key = request.target_key()
         return mapping.found(await read.get("/appointments", params={"key": key}), key)
 
@@ -106,7 +107,7 @@ class SandboxAdapter:
         query = {"participant": approved.participants, "start": times["start"], "end": times["end"]}
         if target is not None:
             query["excluding"] = target.id
-        return mapping.said(mapping.Slots, await read.get("/slots", params=query)).free
+        return said(mapping.Slots, await read.get("/slots", params=query)).free
 
 
 def _path(identifier: str) -> str:

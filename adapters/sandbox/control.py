@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from adapters.sandbox.answers import appointment_body, document, problem
 from adapters.sandbox.faults import Switch, Switchboard
-from adapters.sandbox.replies import appointment_body, document, problem
 from gateway.contracts.base import Instant, Model
 from gateway.errors import UsageError
 from gateway.testing.engine import Engine

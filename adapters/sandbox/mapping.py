@@ -1,91 +1,41 @@
 """What the sandbox's words mean in the gateway's: the only place where the two vocabularies meet.
 
-Owns: the shapes that travel, which refusal each reply is, and what counts as success or as a finding.
+Owns: the shapes that travel, and what counts as success or as a finding; which refusal a reply is stands in `replies`.
 Refuses: to guess. A reply that no row names is unrecognised, hence UNKNOWN or INDETERMINATE (I3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import httpx
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime
 
-from gateway.contracts.adapter import Basis, Observation, Proof, Readiness, Receipt, Request, TargetState
+from adapters.sandbox.replies import BOOKING, CHANGE
+from gateway.contracts.adapter import Basis, Claim, Observation, Receipt, Request, TargetState
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
-
-SUCCESS: Final[Mapping[Operation, frozenset[int]]] = MappingProxyType(
-    {
-        Operation.BOOK: frozenset({200, 201}),  # 200: the very same booking, already made under this key
-        Operation.RESCHEDULE: frozenset({200}),
-        Operation.CANCEL: frozenset({200}),
-    }
-)
-"""Statuses that, with a body equal to what was approved, mean that the write is in force."""
-
-REPLIES: Final[Mapping[tuple[int, str], Receipt]] = MappingProxyType(
-    {
-        (401, "unauthorised"): Receipt.refused(Code.CREDENTIALS_REJECTED),
-        (403, "forbidden"): Receipt.refused(Code.EXTERNAL_FORBIDDEN),
-        (404, "not-found"): Receipt.refused(Code.TARGET_NOT_FOUND),
-        (409, "slot-taken"): Receipt.refused(Code.SLOT_TAKEN),
-        (409, "not-booked"): Receipt.refused(Code.TARGET_CHANGED),
-        (409, "key-reused"): Receipt.unknown(Code.DUPLICATE_KEY),
-        (412, "stale-version"): Receipt.refused(Code.TARGET_CHANGED),
-        (422, "invalid"): Receipt.refused(Code.EXTERNAL_INVALID),
-        (428, "precondition-required"): Receipt.refused(Code.EXTERNAL_INVALID),
-        (429, "throttled"): Receipt.refused(Code.EXTERNAL_THROTTLED),
-        (500, "unavailable"): Receipt.unknown(Code.EXTERNAL_ERROR),
-        (503, "unavailable"): Receipt.unknown(Code.EXTERNAL_ERROR),
-    }
-)
-"""Every reply to a write that is no success: (status, problem) → receipt."""
-
-READS: Final[Mapping[int, Code]] = MappingProxyType(
-    {
-        401: Code.CREDENTIALS_REJECTED,
-        403: Code.EXTERNAL_FORBIDDEN,
-        429: Code.EXTERNAL_THROTTLED,
-        500: Code.EXTERNAL_UNAVAILABLE,
-        503: Code.EXTERNAL_UNAVAILABLE,
-    }
-)
-"""Every reply to a read that refutes readiness; others leave it unverifiable."""
+from gateway.kit.reading import Said, said, shaped
+from gateway.kit.replies import ANY, judge
 
 PROBLEM_PREFIX: Final = "urn:sandbox-problem:"
 
 
-class Body(BaseModel):
-    """Something the sandbox says or is told. What else a reply holds is none of our business."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    def __repr_args__(self) -> Sequence[tuple[str | None, Any]]:
-        """Vendor identifiers are never printed, whoever prints (I7)."""
-        return ()
-
-
-Said = TypeVar("Said", bound=Body)
-
-
-class Health(Body):
+class Health(Said):
     status: Literal["ok"]
 
 
-class Capabilities(Body):
+class Capabilities(Said):
     permissions: tuple[str, ...]
 
 
-class Slots(Body):
+class Slots(Said):
     free: bool
 
 
-class Booking(Body):
+class Booking(Said):
     """The content of a write, in the sandbox's identifiers. `reason` belongs to the latest write."""
 
     patient: str
@@ -114,11 +64,11 @@ class Appointment(Booking):
         return all(getattr(self, name) == value for name, value in booking if name != ignoring)
 
 
-class Found(Body):
+class Found(Said):
     items: tuple[Appointment, ...]
 
 
-class Problem(Body):
+class Problem(Said):
     type: str
 
 
@@ -168,11 +118,13 @@ def target_state(appointment: Appointment, request: Request) -> TargetState:
 
 def receipt(reply: httpx.Response, request: Request) -> Receipt:
     """What a complete reply to the commit means."""
-    if reply.status_code not in SUCCESS[request.operation]:
-        return REPLIES.get((reply.status_code, _problem(reply)), Receipt.unknown())
+    table = BOOKING if request.operation is Operation.BOOK else CHANGE
+    told = judge(table, reply.status_code, _problem(reply))
+    if told.claim is not Claim.APPLIED:
+        return told
     try:
-        appointment = Appointment.model_validate_json(reply.content)
-    except ValidationError:
+        appointment = shaped(Appointment, reply.content)
+    except Refusal:
         return Receipt.unknown()
     if not in_force(appointment, request):
         return Receipt.unknown(Code.REPLY_DEVIATES)
@@ -191,16 +143,6 @@ def observation(reply: httpx.Response, request: Request) -> Observation:
     return Observation(finding=finding, basis=Basis.BY_KEY, version=held.version, identifier=held.id)
 
 
-def said(body: type[Said], reply: httpx.Response) -> Said:
-    """What a reply to a read says; raises `Refusal` with the code of `READS`, else REPLY_UNRECOGNISED."""
-    if reply.status_code != 200:
-        raise Refusal(READS.get(reply.status_code, Code.REPLY_UNRECOGNISED))
-    try:
-        return body.model_validate_json(reply.content)
-    except ValidationError:
-        raise Refusal(Code.REPLY_UNRECOGNISED) from None
-
-
 def found(reply: httpx.Response, key: str) -> Appointment | None:
     """The appointment that a look-up by key gave, or none; raises `Refusal` as `said` does.
 
@@ -212,30 +154,18 @@ def found(reply: httpx.Response, key: str) -> Appointment | None:
     return items[0] if items else None
 
 
-def not_ready(code: Code) -> Readiness:
-    """Readiness after a read that `said` refused: refuted by a known reply, unverifiable by any other."""
-    if code is not Code.REPLY_UNRECOGNISED:
-        return Readiness.refuted(code)
-    return Readiness(
-        available=Proof.UNVERIFIABLE,
-        credentials=Proof.UNVERIFIABLE,
-        authorised=Proof.UNVERIFIABLE,
-        target=TargetState.UNVERIFIABLE,
-    )
-
-
 def is_absent(reply: httpx.Response) -> bool:
     """Whether the sandbox itself, rather than something in its way, says that an appointment is not there."""
     return (reply.status_code, _problem(reply)) == (404, "not-found")
 
 
-def content(body: Body) -> dict[str, Any]:
+def content(body: Said) -> dict[str, Any]:
     """JSON-ready, with UTC instants as RFC 3339 `Z`."""
     return body.model_dump(mode="json")
 
 
 def _problem(reply: httpx.Response) -> str:
     try:
-        return Problem.model_validate_json(reply.content).type.removeprefix(PROBLEM_PREFIX)
-    except ValidationError:
-        return ""
+        return shaped(Problem, reply.content).type.removeprefix(PROBLEM_PREFIX)
+    except Refusal:
+        return ANY

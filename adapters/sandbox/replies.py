@@ -1,71 +1,45 @@
-"""What the sandbox says: appointments as JSON, and RFC 9457 problem documents.
+"""What the sandbox's replies to a write mean, row by row. It is its own reference: `answers.py` lists what it says.
 
-Owns: the closed list of problems. Refuses to repeat anything that the client sent.
+Owns: the tables. A reply to a write is a status and, where it is no success, the name of a problem (RFC 9457).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Final
 
-from gateway.testing.engine import Appointment
-from gateway.testing.wire import Reply
+from gateway.contracts.adapter import Receipt
+from gateway.contracts.failures import Code
+from gateway.kit.replies import ANY, Row, Table
 
-PROBLEM_PREFIX = "urn:sandbox-problem:"
+_PROBLEMS: Final = "adapters/sandbox/answers.py, its list of problems"
+_ROUTES: Final = "adapters/sandbox/server.py, its routes"
+_FAULTS: Final = "adapters/sandbox/faults.py"
 
-_PROBLEMS: Mapping[str, tuple[int, str]] = {
-    "unauthorised": (401, "a valid bearer token is required"),
-    "forbidden": (403, "this token may not do that"),
-    "not-found": (404, "there is nothing here"),
-    "key-reused": (409, "this idempotency key already wrote something else"),
-    "not-booked": (409, "the appointment is no longer booked"),
-    "slot-taken": (409, "a participant is occupied at that time"),
-    "stale-version": (412, "If-Match names another version than the current one"),
-    "invalid": (422, "the request is not valid"),
-    "precondition-required": (428, "If-Match is required"),
-    "throttled": (429, "too many requests; this one was not processed"),
-    "unavailable": (503, "the sandbox reports a fault of its own"),
+_REFUSALS: Final[Table] = {
+    (401, "unauthorised"): Row(Receipt.refused(Code.CREDENTIALS_REJECTED), _PROBLEMS),
+    (403, "forbidden"): Row(Receipt.refused(Code.EXTERNAL_FORBIDDEN), _PROBLEMS),
+    (404, "not-found"): Row(Receipt.refused(Code.TARGET_NOT_FOUND), _PROBLEMS),
+    (409, "slot-taken"): Row(Receipt.refused(Code.SLOT_TAKEN), _PROBLEMS),
+    (409, "not-booked"): Row(Receipt.refused(Code.TARGET_CHANGED), _PROBLEMS),
+    (409, "key-reused"): Row(Receipt.unknown(Code.DUPLICATE_KEY), _PROBLEMS),
+    (412, "stale-version"): Row(Receipt.refused(Code.TARGET_CHANGED), _PROBLEMS),
+    (422, "invalid"): Row(Receipt.refused(Code.EXTERNAL_INVALID), _PROBLEMS),
+    (428, "precondition-required"): Row(Receipt.refused(Code.EXTERNAL_INVALID), _PROBLEMS),
+    (429, "throttled"): Row(Receipt.refused(Code.EXTERNAL_THROTTLED), _PROBLEMS),
+    (500, "unavailable"): Row(Receipt.unknown(Code.EXTERNAL_ERROR), _FAULTS),
+    (503, "unavailable"): Row(Receipt.unknown(Code.EXTERNAL_ERROR), _FAULTS),
 }
-
-
-def document(status: int, content: Mapping[str, Any], *headers: tuple[str, str]) -> Reply:
-    """A JSON reply."""
-    body = json.dumps(content, separators=(",", ":")).encode()
-    return Reply(status=status, headers=(("content-type", "application/json"), *headers), body=body)
-
-
-def problem(name: str, *headers: tuple[str, str], status: int | None = None) -> Reply:
-    """A problem document (RFC 9457 §3); `status` overrides the usual one."""
-    usual, title = _PROBLEMS[name]
-    code = usual if status is None else status
-    body = json.dumps({"type": PROBLEM_PREFIX + name, "title": title, "status": code}).encode()
-    return Reply(status=code, headers=(("content-type", "application/problem+json"), *headers), body=body)
-
-
-def appointment_body(appointment: Appointment) -> dict[str, Any]:
-    """An appointment as the API shows it; `version` is the ETag's content."""
-    booking = appointment.booking
-    return {
-        "id": appointment.id,
-        "version": str(appointment.version),
-        "status": appointment.status.value,
-        "keys": list(appointment.keys),
-        "patient": booking.patient,
-        "participants": list(booking.participants),
-        "location": booking.location,
-        "service": booking.service,
-        "reason": booking.reason,
-        "start": _instant(booking.start),
-        "end": _instant(booking.end),
+BOOKING: Final[Table] = MappingProxyType(
+    {
+        (201, ANY): Row(Receipt.applied(), _ROUTES),
+        (200, ANY): Row(Receipt.applied(), f"{_ROUTES}: the very same booking was made under this key before"),
+        **_REFUSALS,
     }
+)
+CHANGE: Final[Table] = MappingProxyType({(200, ANY): Row(Receipt.applied(), _ROUTES), **_REFUSALS})
 
-
-def appointment_document(status: int, appointment: Appointment, *headers: tuple[str, str]) -> Reply:
-    """An appointment with its ETag (RFC 9110 §8.8.3)."""
-    return document(status, appointment_body(appointment), ("etag", f'"{appointment.version}"'), *headers)
-
-
-def _instant(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+TABLES: Final[Mapping[str, Table]] = MappingProxyType(
+    {"to a booking": BOOKING, "to a reschedule or a cancellation": CHANGE}
+)

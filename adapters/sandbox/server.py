@@ -9,7 +9,7 @@
     GET  /appointments/{id}
     GET  /appointments?key=…          by the key of any of its writes
 
-Owns: routes, bearer tokens, and where a fault strikes. Refusals are RFC 9457 problems (`replies.py`).
+Owns: routes, bearer tokens, and where a fault strikes. Refusals are RFC 9457 problems (`answers.py`).
 Invariant: a mutating request is tallied before anything else is done about it.
 """
 
@@ -28,9 +28,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from adapters.sandbox.answers import appointment_body, appointment_document, document, problem
 from adapters.sandbox.control import PREFIX, Control
 from adapters.sandbox.faults import Action, Fault, Switch, Switchboard, distort
-from adapters.sandbox.replies import appointment_body, appointment_document, document, problem
 from gateway.contracts.base import Instant, Model, Slug
 from gateway.errors import UsageError
 from gateway.testing.engine import Booking, Engine, RejectedError, Written

@@ -32,7 +32,7 @@ def new(
             (f"cd {name}", ""),
             (Text("python -m pip install -e '.[test]'"), "then `gateway adapters list` shows it"),
             ("python -m pytest", "passes, and proves little yet"),
-            ("docs/adapters.md", "what to fill in, and the way to a signed statement"),
+            ("docs/adapters/writing.md", "what to fill in, and the way to a signed statement"),
         )
         page = (marked(Tone.GOOD, f"wrote {len(written)} files"), listing(("next", ""), steps, ""))
         answer.give({"adapter": name, "files": list(written)}, page)

@@ -100,7 +100,7 @@ def _opening(note: str) -> Iterator[str]:
     yield from _prose(
         """The suite puts a proxy between the adapter and a sandbox of the system. It cuts connections there,
         counts requests there, and lets an observer count effects at the system. How to write an adapter and get
-        it through is in [Writing an adapter](adapters.md)."""
+        it through is in [Writing an adapter](adapters/writing.md)."""
     )
 
 

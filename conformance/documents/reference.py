@@ -1,4 +1,5 @@
-"""The reference pages that are made from the code: `docs/failures.md`, `docs/audit-events.md`, `docs/conformance.md`.
+"""The reference pages that are made from the code: `docs/failures.md`, `docs/audit-events.md`, `docs/conformance.md`,
+and those about our own adapters.
 
     python -m conformance.documents.reference           # writes them
     python -m conformance.documents.reference --check   # says whether they are current; exit 0 or 1
@@ -20,6 +21,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 from conformance.documents.handbook import conformance_page
 from conformance.documents.markdown import table
+from conformance.documents.systems import replies_page, systems_page
 from gateway.contracts.failures import FAILURES, Code, caller_next
 from gateway.contracts.outcome import ENDS
 from gateway.contracts.references import Reference
@@ -207,6 +209,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "docs/failures.md": failures_page,
         "docs/audit-events.md": events_page,
         "docs/conformance.md": lambda: conformance_page(NOTE),
+        "docs/adapters/replies.md": lambda: replies_page(NOTE),
+        "docs/adapters/README.md": systems_page,
     }
 )
 

@@ -59,7 +59,7 @@ def load(path: Path) -> Target:
         raise TargetError(f"{SHOWN} is not there; `gateway adapters new` writes one to start from")
     document = _toml(content)
     if not document:
-        raise TargetError(f"{SHOWN} is empty; docs/adapters.md shows what it must say")
+        raise TargetError(f"{SHOWN} is empty; docs/adapters/writing.md shows what it must say")
     try:
         return Target.model_validate_json(json.dumps(document, default=_instant))
     except ValidationError as error:

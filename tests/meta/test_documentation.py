@@ -40,13 +40,14 @@ from gateway.surfaces.local import LocalPractice
 from gateway.testing import make_connection
 
 ROOT = reference.ROOT
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "adapters").glob("*.md"))]
+GUIDE = "adapters/writing.md"
 FENCE = re.compile(r"^```(\w*) ?(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TOKEN = "a-token"
 EXECUTED = {("README.md", "commit"), ("operating.md", "backup")} | {
-    ("adapters.md", name) for name in ("adapter", "system", "tests", "twin")
+    (GUIDE, name) for name in ("adapter", "system", "tests", "twin")
 }
-WALKED = {("adapters.md", name) for name in ("observer", "mapping", "acme")}
+WALKED = {(GUIDE, name) for name in ("observer", "mapping", "acme")}
 """Executed by tests/unit/conformance/author/test_guide.py, inside a package that the guide begins with."""
 ACME = "acme"  # the guide's own example of a name
 SHELL = re.compile(r"openssl rand -hex 16 > acme/\w+\.secret|chmod 600 acme/.*|python -m (?:pip|pytest) .*")
@@ -61,7 +62,13 @@ class Block:
     text: str
 
 
-BLOCKS = [Block(page.name, *found) for page in PAGES for found in FENCE.findall(page.read_text(encoding="utf-8"))]
+def named(page: Path) -> str:
+    """A page of the documentation by its path there; the front page by its name."""
+    documents = ROOT / "docs"
+    return page.relative_to(documents).as_posix() if page.is_relative_to(documents) else page.name
+
+
+BLOCKS = [Block(named(page), *found) for page in PAGES for found in FENCE.findall(page.read_text(encoding="utf-8"))]
 
 
 def block(page: str, name: str) -> str:
@@ -105,7 +112,7 @@ def test_every_signal_is_recorded_somewhere() -> None:
 
 @pytest.fixture
 def guide() -> dict[str, Any]:
-    return executed(*(block("adapters.md", name) for name in ("adapter", "system", "tests")))
+    return executed(*(block(GUIDE, name) for name in ("adapter", "system", "tests")))
 
 
 @pytest.fixture
@@ -120,11 +127,11 @@ def toy_system(guide: dict[str, Any]) -> Iterator[Any]:
 
 
 def guide_tests() -> list[str]:
-    return re.findall(r"^async def (\w+)", block("adapters.md", "tests"), re.MULTILINE)
+    return re.findall(r"^async def (\w+)", block(GUIDE, "tests"), re.MULTILINE)
 
 
 def test_the_toy_adapter_is_complete_in_under_fifty_lines() -> None:
-    assert len(block("adapters.md", "adapter").splitlines()) < 50
+    assert len(block(GUIDE, "adapter").splitlines()) < 50
     assert len(guide_tests()) == 6
 
 
@@ -149,23 +156,23 @@ async def test_the_toy_adapter_does_what_the_guide_says(name: str, guide: dict[s
     ],
 )
 async def test_the_guides_tests_notice_a_broken_adapter(old: str, new: str, noticed_by: str, toy_system: Any) -> None:
-    source = block("adapters.md", "adapter")
+    source = block(GUIDE, "adapter")
     assert source.count(old) == 1
-    broken = executed(source.replace(old, new), block("adapters.md", "system"), block("adapters.md", "tests"))
+    broken = executed(source.replace(old, new), block(GUIDE, "system"), block(GUIDE, "tests"))
     with pytest.raises(AssertionError):
         await broken[noticed_by](toy_system)
 
 
 def test_the_toy_adapter_can_be_installed_as_the_guide_says() -> None:
-    group = tomllib.loads(block("adapters.md", "entry"))["project"]["entry-points"]["gateway"]
+    group = tomllib.loads(block(GUIDE, "entry"))["project"]["entry-points"]["gateway"]
     assert group == {"toy": "toy_adapter"}
     assert entry_points(group="gateway")  # the group that the built-in adapters use
-    namespace = executed(block("adapters.md", "adapter"))
+    namespace = executed(block(GUIDE, "adapter"))
     assert set(namespace["gateway_adapters"]()) == {"toy"}
 
 
 async def test_the_toys_twin_answers_as_the_toy_system_does(guide: dict[str, Any]) -> None:
-    twin = executed(block("adapters.md", "twin"))
+    twin = executed(block(GUIDE, "twin"))
     harnessed, toy, sent = guide["AdapterHarness"], guide["ToyAdapter"], guide["make_request"]
     async with twin["premises"]() as premises:
         credential = CredentialUse(scheme=Scheme.BEARER, name="vendor")
@@ -290,10 +297,13 @@ def commands() -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = []
     for page in PAGES:
         lines = [
-            line for each in BLOCKS if (each.page, each.language) == (page.name, "sh") for line in each.text.split("\n")
+            line
+            for each in BLOCKS
+            if (each.page, each.language) == (named(page), "sh")
+            for line in each.text.split("\n")
         ]
         lines += re.findall(r"`(gateway [^`]+)`", prose(page))
-        found += [(page.name, shlex.split(line)) for line in lines if line.startswith("gateway ")]
+        found += [(named(page), shlex.split(line)) for line in lines if line.startswith("gateway ")]
     return found
 
 
@@ -350,7 +360,7 @@ def test_every_other_shell_line_is_a_target_or_a_module_of_ours() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for each in (each for each in BLOCKS if each.language == "sh"):
         for line in each.text.splitlines():
-            if line.startswith("gateway ") or (each.page == "adapters.md" and SHELL.fullmatch(line)):
+            if line.startswith("gateway ") or (each.page == GUIDE and SHELL.fullmatch(line)):
                 continue
             module = re.fullmatch(r"\.venv/bin/python -m ([\w.]+)", line)
             known = module and (ROOT / (module[1].replace(".", "/") + ".py")).is_file()
@@ -388,7 +398,7 @@ def test_every_word_in_capitals_is_one_that_the_gateway_says() -> None:
     known |= {"GATEWAY_CONFORMANCE_DENY"}
     for page in PAGES:
         said = set(re.findall(r"`([A-Z]{2,}(?:_[A-Z]+)+)`", prose(page)))
-        assert said <= known, (page.name, said - known)
+        assert said <= known, (named(page), said - known)
 
 
 def test_every_function_that_the_trace_names_exists() -> None:

@@ -55,9 +55,10 @@ def outcome(status: int | str, word: str) -> Said:
 
 def precondition(status: int | str, word: str) -> Said:
     """CalDAV's: RFC 4918, section 16."""
+    status = status if isinstance(status, int) else 412  # a row about what a look found
     named = f'<C:{word} xmlns:C="urn:ietf:params:xml:ns:caldav"/>' if word else ""
     body = f'<?xml version="1.0"?><error xmlns="DAV:">{named}</error>'
-    return Said(int(status), (("content-type", "text/xml"),), body.encode())
+    return Said(status, (("content-type", "text/xml"),), body.encode())
 
 
 def graph(status: int | str, word: str) -> Said:

@@ -16,6 +16,7 @@ from conformance.mutants.wrapper import Send
 from gateway.contracts.adapter import Authorized, Descriptor, Readiness, Receipt, Request
 from gateway.contracts.connection import Connection
 from gateway.contracts.proposal import Operation
+from gateway.kit.reading import said
 
 _USUAL: Final = timedelta(minutes=15)
 
@@ -77,7 +78,7 @@ class VersionReadAgain(BrokenSandbox):
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         if isinstance(authorized.prepared, mapping.Appointment):
             reply = await write.get(f"/appointments/{authorized.prepared.id}")
-            now = mapping.said(mapping.Appointment, reply)
+            now = said(mapping.Appointment, reply)
             authorized = replace(authorized, prepared=now)
         return await super().commit(authorized, write)
 

@@ -319,7 +319,7 @@ async def test_a_repeat_after_someone_cancelled_is_not_called_a_success(
         ("error-before", {"status": 503}, Receipt.unknown(Code.EXTERNAL_ERROR), 0, "ABSENT"),
         ("error-after", {"status": 503}, Receipt.unknown(Code.EXTERNAL_ERROR), 1, "PRESENT"),
         ("error-after", {"status": 500}, Receipt.unknown(Code.EXTERNAL_ERROR), 1, "PRESENT"),
-        ("error-after", {"status": 502}, Receipt.unknown(), 1, "PRESENT"),
+        ("error-after", {"status": 502}, Receipt.unknown(Code.EXTERNAL_ERROR), 1, "PRESENT"),
         ("garbage", {}, Receipt.unknown(), 1, "PRESENT"),
         ("deviates", {}, Receipt.unknown(Code.REPLY_DEVIATES), 1, "PRESENT"),
         ("redirect", {}, Receipt.unknown(), 0, "ABSENT"),

@@ -21,7 +21,7 @@ from conformance.reports import read
 from conformance.results import Judgement, Verdict
 from conformance.verdict import derive
 
-GUIDE = Path(author.__file__).resolve().parents[2] / "docs" / "adapters.md"
+GUIDE = Path(author.__file__).resolve().parents[2] / "docs" / "adapters" / "writing.md"
 PLACES = {"observer": "testing", "mapping": "mapping", "acme": "adapter"}
 SERVE = "from gateway.cli import main; main()"
 
@@ -186,7 +186,7 @@ def test_the_mistake_that_the_guide_suggests_turns_the_checks_red_that_it_names(
         place.chmod(path.stat().st_mode)
     mapping = project / "acme_adapter" / "mapping.py"
     text = mapping.read_text(encoding="utf-8")
-    right = '    (409, "slot-taken"): Receipt.refused(Code.SLOT_TAKEN),\n'
+    right = '    (409, "slot-taken"): Row(Receipt.refused(Code.SLOT_TAKEN), SOURCE),\n'
     assert text.count(right) == 1
     mapping.write_text(text.replace(right, f"    {mistake}\n"), encoding="utf-8")
     broken = Walked(install(project, tmp_path / "site"), walked.url, 0)

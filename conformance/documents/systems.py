@@ -1,0 +1,201 @@
+"""The pages about our own adapters, made from their code and from what runs of the suite showed.
+
+Owns: `docs/adapters/replies.md` (every table of replies, row by row), and in `docs/adapters/README.md` the made parts:
+the table of systems and the lost-acknowledgement matrix. What code cannot say of a system stands, by hand, in
+`docs/adapters/systems.toml`. Refuses: an adapter of which nothing stands there, or no run is kept (`UsageError`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import textwrap
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from conformance.documents.markdown import table, with_part
+from conformance.documents.verdicts import ADAPTERS, ROOT, Cut, Record, kept
+from conformance.registry import LOST, NAME
+from conformance.results import Judgement
+from gateway.boundary.effects import Traffic, classify
+from gateway.contracts.adapter import Basis, Commitment, Exclusivity, Idempotency
+from gateway.contracts.base import Model, Slug
+from gateway.contracts.proposal import Operation
+from gateway.errors import UsageError
+from gateway.kit.replies import ANY, Row, Table
+
+PAGE: Final = ROOT / "docs" / "adapters" / "README.md"
+BY_HAND: Final = ROOT / "docs" / "adapters" / "systems.toml"
+
+PEERS: Final[Mapping[str, str]] = {
+    "server": "a server that others wrote",
+    "ours": "a server of this project's, on a library that others wrote",
+    "sandbox": "this project's own sandbox",
+    "twin": "**twin**: this project's stand-in, from the vendor's documents",
+    "stub": "**contract stub**: canned replies, from the vendor's specification",
+}
+"""What kind of peer a run was made against, as readers are told."""
+_IDEMPOTENCY: Final = {
+    Idempotency.UNIQUE: "unique: a second use of the key is refused",
+    Idempotency.LOOKUP: "look-up by the key",
+    Idempotency.NONE: "none",
+}
+_OBSERVATION: Final = {Basis.BY_KEY: "by key", Basis.MATCHING: "by likeness", Basis.NONE: "none"}
+_EXCLUSIVITY: Final = {
+    Exclusivity.ENFORCED: "enforced",
+    Exclusivity.ADVISORY: "advisory",
+    Exclusivity.NONE: "none",
+}
+
+
+_OPENING: Final = (
+    "Every reply to a write that an adapter recognises, what is said of it, and where that is written. An APPLIED row "
+    "is half of the proof: what is in force is compared with what was approved, and a difference is `REPLY_DEVIATES`. "
+    "Whatever has no row is UNKNOWN: `EXTERNAL_ERROR` for 5xx, else `REPLY_UNRECOGNISED`. Effects and codes are told "
+    "in [Failures](../failures.md)."
+)
+
+
+class System(Model):
+    """What a person wrote of one system. `runs` tell the kind of peer of each kept run, by its name."""
+
+    title: Annotated[str, Field(max_length=80)]
+    concurrency: Annotated[str, Field(max_length=200)]
+    authentication: Annotated[str, Field(max_length=200)]
+    runs: Annotated[dict[Slug, Literal["server", "ours", "sandbox", "twin", "stub"]], Field(min_length=1)]
+
+
+def packages() -> list[str]:
+    """The packages under `adapters/`, by name."""
+    return sorted(path.parent.name for path in ADAPTERS.glob("*/plugin.py"))
+
+
+@cache
+def systems(path: Path = BY_HAND) -> Mapping[str, System]:
+    """What stands in `systems.toml`, by package."""
+    return {name: System.model_validate(entry) for name, entry in tomllib.loads(path.read_text("utf-8")).items()}
+
+
+def tables(package: str) -> Mapping[str, Table]:
+    """An adapter's tables of replies, by title."""
+    found: Mapping[str, Table] = importlib.import_module(f"adapters.{package}.replies").TABLES
+    return found
+
+
+def outcome(status: int | str, row: Row) -> tuple[str, str]:
+    """The effect and code that the boundary makes of a row, where the reply is complete. A protocol without statuses of
+    HTTP's has none that would forbid a claim."""
+    traffic = Traffic(sent=True, status=status if isinstance(status, int) else 200)
+    effect, code = classify(traffic, row.receipt, Commitment.IMMEDIATE)
+    return effect.value, code.value
+
+
+# -- replies -----------------------------------------------------------------------------------------------
+
+
+def replies_page(note: str) -> str:
+    """Every row of every table of every adapter."""
+    return "\n".join(_replies(note)) + "\n"
+
+
+def _replies(note: str) -> Iterator[str]:
+    yield from ("# What vendors' replies mean", "", note, "")
+    yield from textwrap.wrap(_OPENING, 118)
+    for package in packages():
+        yield from ("", f"## {systems()[package].title}")
+        for title, rows in tables(package).items():
+            yield from ("", f"### {package}: {title}", "")
+            yield from table(("reply", "effect", "code", "source"), (_told(*key, row) for key, row in rows.items()))
+
+
+def _told(status: int | str, word: str, row: Row) -> tuple[str, str, str, str]:
+    effect, code = outcome(status, row)
+    reply = f"{status}" if word is ANY else f"{status} `{word}`" if isinstance(status, int) else f"{status}: {word}"
+    return reply, effect, f"`{code}`", row.source
+
+
+# -- systems -----------------------------------------------------------------------------------------------
+
+
+def systems_page() -> str:
+    """The page with its made parts made again."""
+    page = with_part(PAGE.read_text(encoding="utf-8"), "systems", _systems())
+    return with_part(page, "lost acknowledgements", _lost())
+
+
+def runs() -> Iterator[tuple[str, System, str, Record]]:
+    """Package, system, name and record of every kept run; raises `UsageError` where something is missing."""
+    records = kept()
+    for package in packages():
+        if package not in systems():
+            raise UsageError(f"docs/adapters/systems.toml says nothing of {package}")
+        for name in systems()[package].runs:
+            if name not in records:
+                raise UsageError(f"no run is kept as {name}: run `python -m conformance.rounds {package} --write`")
+            yield package, systems()[package], name, records[name]
+
+
+def _systems() -> Iterator[str]:
+    head = (
+        *("system", "operations", "native idempotency", "slot exclusivity", "concurrency control", "authentication"),
+        *("observation", "proven against", "verdict"),
+    )
+    yield ""
+    yield from table(head, (_row(*each) for each in runs()))
+
+
+def _row(package: str, system: System, name: str, record: Record) -> tuple[str, ...]:
+    claims = record.claims
+    observation = _OBSERVATION[claims.observation]
+    if claims.settling_seconds:
+        observation += f", after {claims.settling_seconds} s"
+    if claims.commitment is Commitment.RELAYED:
+        observation += f"; a relay, up to {claims.relay_seconds} s"
+    return (
+        f"[{system.title}](../../adapters/{package}/DIVERGENCES.md)",
+        ", ".join(NAME[each] for each in Operation if each in claims.operations),
+        _IDEMPOTENCY[claims.idempotency],
+        _EXCLUSIVITY[claims.exclusivity],
+        system.concurrency,
+        system.authentication,
+        observation,
+        f"{record.peer} ({PEERS[system.runs[name]]})",
+        _verdict(record),
+    )
+
+
+def _verdict(record: Record) -> str:
+    counts = ", ".join(f"{count} {judgement.value}" for judgement, count in record.judged.items())
+    beside = f"; hard checks on {record.twin}" if record.twin else ""
+    return f"{record.verdict.value} on {record.on:%Y-%m-%d}: {counts}{beside}"
+
+
+# -- lost acknowledgements ---------------------------------------------------------------------------------
+
+
+def _lost() -> Iterator[str]:
+    for _, system, name, record in runs():
+        cuts = {(each.point, each.operation): each for each in record.cuts}
+        once = record.at_most_once
+        yield from ("", f"### {system.title}: {record.peer}", "")
+        yield f"{name}: {PEERS[system.runs[name]]}. At most once: {once.evidence.value} in {once.trials} trials;"
+        yield f"{once.commits} commits, {once.requests} mutating requests, {once.effects} effects."
+        yield ""
+        operations = [each for each in Operation if each in record.claims.operations]
+        head = ("cut", *(NAME[each] for each in operations))
+        yield from table(
+            head, ((f"`{point}`", *(_cut(cuts.get((point, each))) for each in operations)) for point in LOST)
+        )
+
+
+def _cut(cut: Cut | None) -> str:
+    """What was said, mutating requests on the wire, and what a look found."""
+    if cut is None or cut.effect is None:
+        return "–" if cut is None else cut.judgement.value
+    look = "no look" if cut.finding is None else cut.finding.value
+    failed = "" if cut.judgement is Judgement.PASSED else f" (**{cut.judgement.value}**)"
+    return f"{cut.effect.value}, {cut.sent} sent, {look}{' ᵗ' if cut.twin else ''}{failed}"

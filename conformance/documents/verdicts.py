@@ -1,0 +1,175 @@
+"""What a run of the suite showed of one of our own adapters, kept beside the documentation that tells it.
+
+    docs/adapters/verdicts/NAME.json        one run, at one target
+
+Owns: the record, which is small and holds no exchange, and the rule by which it grows stale: it counts for the code
+that was tried, without comments and docstrings, and for one contract version. It is evidence for readers, no statement:
+what a practice's gateway believes is signed (`gateway conformance sign`).
+Refuses: the results of adapters that are not under `adapters/`.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from conformance.faults import Point
+from conformance.registry import LOST, NAME
+from conformance.results import AtMostOnce, Judgement, Results, Verdict
+from conformance.verdict import derive
+from gateway.contracts.adapter import CONTRACT_VERSION, Descriptor
+from gateway.contracts.base import Model, Slug
+from gateway.contracts.proposal import Operation
+from gateway.contracts.words import Effect, ObservationFinding
+from gateway.errors import UsageError
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+ADAPTERS: Final = ROOT / "adapters"
+VERDICTS: Final = ROOT / "docs" / "adapters" / "verdicts"
+
+
+class Cut(Model):
+    """One commit, cut: how the check ended, what was said of it, and what a look found then. `sent` counts mutating
+    requests on the wire; `finding` is None where nobody looked."""
+
+    point: Point
+    operation: Operation
+    judgement: Judgement
+    effect: Effect | None = None
+    sent: Annotated[int, Field(ge=0)] = 0
+    finding: ObservationFinding | None = None
+    twin: bool = False
+
+
+class Record(Model):
+    """One run. `peer` is the label of the system, with its version; `code` the digest of what was tried."""
+
+    adapter: Slug
+    peer: str
+    twin: str | None
+    dialect: Slug
+    claims: Descriptor
+    verdict: Verdict
+    judged: dict[Judgement, int]
+    contract_version: int
+    code: str
+    on: date
+    seconds: Annotated[int, Field(ge=0)]
+    at_most_once: AtMostOnce
+    cuts: tuple[Cut, ...]
+
+
+def package(adapter: str) -> Path:
+    """The directory that holds an adapter's code; raises `UsageError`."""
+    found = ADAPTERS / adapter.replace("-", "_")
+    if not (found / "plugin.py").is_file():
+        raise UsageError(f"{adapter} is none of our own adapters: there is no adapters/{found.name}/plugin.py")
+    return found
+
+
+def code(adapter: str) -> str:
+    """SHA-256 over the modules that `plugin.py` reaches within its package, without comments, docstrings and layout."""
+    content = hashlib.sha256()
+    for path in sorted(reached(package(adapter))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):
+                node.body = [each for each in body if not _is_text(each)] or [ast.Pass()]  # type: ignore[attr-defined]  # any node with a body
+        content.update(f"{path.name}\n{ast.dump(tree)}\n".encode())
+    return content.hexdigest()
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def reached(directory: Path) -> set[Path]:
+    """The modules of a package that its `plugin.py` imports, and what they import of it: what a commit runs."""
+    found: set[Path] = set()
+    todo = [directory / "plugin.py"]
+    while todo:
+        path = todo.pop()
+        if path not in found and path.is_file():
+            found.add(path)
+            todo += [directory / f"{name}.py" for name in _imported(path, f"adapters.{directory.name}")]
+    return found
+
+
+def _imported(path: Path, package: str) -> Iterator[str]:
+    """The modules of its own package that a file imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == package:
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
+            yield str(node.module).removeprefix(f"{package}.")
+        elif isinstance(node, ast.Import):
+            yield from (each.name.removeprefix(f"{package}.") for each in node.names if each.name.startswith(package))
+
+
+def summarised(results: Results) -> Record:
+    """The record of a run; the verdict is derived again."""
+    twin = [each.requirement for each in results.results if each.peer.value == "twin"]
+    judgements = [each.judgement for each in results.results]
+    return Record(
+        adapter=results.adapter.name,
+        peer=results.target.label,
+        twin=results.target.twin if twin else None,
+        dialect=results.target.dialect,
+        claims=results.descriptor,
+        verdict=derive(results),
+        judged={each: judgements.count(each) for each in Judgement if each in judgements},
+        contract_version=results.contract_version,
+        code=code(results.adapter.name),
+        on=results.ended_at.date(),
+        seconds=round((results.ended_at - results.started_at).total_seconds()),
+        at_most_once=results.at_most_once,
+        cuts=tuple(_cuts(results)),
+    )
+
+
+def _cuts(results: Results) -> Iterator[Cut]:
+    by_id = {each.requirement: each for each in results.results}
+    for point in LOST:
+        for operation in Operation:
+            found = by_id.get(f"lost.{point}.{NAME[operation]}")
+            if found is None:
+                continue
+            acted = [each for each in found.attempts if each.operation is operation]
+            last = acted[-1] if acted else None
+            yield Cut(
+                point=point,
+                operation=operation,
+                judgement=found.judgement,
+                effect=last.effect if last else None,
+                sent=last.sent if last else 0,
+                finding=last.finding if last else None,
+                twin=found.peer.value == "twin",
+            )
+
+
+def keep(record: Record, name: str, directory: Path = VERDICTS) -> Path:
+    """Write the record of the run called `name`."""
+    directory.mkdir(exist_ok=True)
+    path = directory / f"{name}.json"
+    path.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def kept(directory: Path = VERDICTS) -> Mapping[str, Record]:
+    """All records, by the name of the run."""
+    found = sorted(directory.glob("*.json"))
+    return {path.stem: Record.model_validate_json(path.read_bytes()) for path in found}
+
+
+def stale(record: Record) -> str | None:
+    """Why the record says nothing of what is here now; None: it does."""
+    if record.contract_version != CONTRACT_VERSION:
+        return f"contract version {record.contract_version}, not {CONTRACT_VERSION}"
+    return None if record.code == code(record.adapter) else "the adapter's code is another one now"
