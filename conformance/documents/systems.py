@@ -144,7 +144,6 @@ def _systems() -> Iterator[str]:
         *("system", "operations", "native idempotency", "slot exclusivity", "concurrency control", "authentication"),
         *("observation", "proven against", "verdict"),
     )
-    yield ""
     yield from table(head, (_row(*each) for each in runs()))
 
 
@@ -178,10 +177,11 @@ def _verdict(record: Record) -> str:
 
 
 def _lost() -> Iterator[str]:
-    for _, system, name, record in runs():
+    for number, (_, system, name, record) in enumerate(runs()):
         cuts = {(each.point, each.operation): each for each in record.cuts}
         once = record.at_most_once
-        yield from ("", f"### {system.title}: {record.peer}", "")
+        yield from ("",) if number else ()
+        yield from (f"### {system.title}: {record.peer}", "")
         yield f"{name}: {PEERS[system.runs[name]]}. At most once: {once.evidence.value} in {once.trials} trials;"
         yield f"{once.commits} commits, {once.requests} mutating requests, {once.effects} effects."
         yield ""
