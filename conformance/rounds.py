@@ -5,7 +5,7 @@
 
 A run is a target file `conformance.toml` or `conformance-WORD.toml` of a package under `adapters/`; it is called by the
 package, with `-WORD`. Target files of other names need more than Python packages: their runs are made by hand, and kept
-by the second form. On a busy machine, `--patience 4` allows every request four times as long. `--write` keeps the records
+by the second form. On a busy machine, `--patience 4` allows requests four times as long. `--write` keeps the records
 (`conformance.documents.verdicts`) of which pages are made. Ends with 1 unless every run is conformant.
 """
 
