@@ -16,12 +16,11 @@ from conformance.results import AttemptRecord
 from conformance.target.stage import Stage
 from conformance.witness import Witness
 from gateway.boundary import CommitResult, Look
-from gateway.contracts.adapter import Commitment
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
 from gateway.contracts.references import AppointmentId
 from gateway.contracts.words import Effect
-from gateway.hookspecs import Binding
+from gateway.errors import InvariantViolation
 from gateway.testing import AdapterHarness
 
 
@@ -70,14 +69,15 @@ class Attempt:
 
     @property
     def reference(self) -> AppointmentId:
-        """What the appointment is called at home, once the commit brought it there."""
-        return self._bound.appointment
+        """What the appointment is called at home."""
+        return self._harness.reference
 
     @property
     def bound(self) -> Mapping[str, str]:
         """The system's identifier for the appointment by its reference, where the commit brought one home."""
-        binding = self._bound
-        return {} if binding.identifier is None else {str(binding.appointment): binding.identifier}
+        binding = self._harness.binding
+        identifier = None if binding is None else binding.identifier
+        return {} if identifier is None else {str(self.reference): identifier}
 
     @property
     def effect(self) -> Effect:
@@ -91,15 +91,9 @@ class Attempt:
     @property
     def done(self) -> bool:
         """Whether the commit ended as a recognised success does on this connection."""
-        relayed = self._stage.descriptor.commitment is Commitment.RELAYED
-        wanted = (Effect.UNKNOWN, Code.ACCEPTED_PENDING) if relayed else (Effect.APPLIED, Code.COMMITTED)
+        accepted = (Effect.UNKNOWN, Code.ACCEPTED_PENDING)
+        wanted = accepted if self._stage.relays else (Effect.APPLIED, Code.COMMITTED)
         return (self.effect, self.code) == wanted
-
-    @property
-    def _bound(self) -> Binding:
-        if self._harness.binding is None:
-            raise CouldNotRunError(f"the {NAME[self.operation]} brought nothing home to build upon")
-        return self._harness.binding
 
     @property
     def _committed(self) -> CommitResult:
@@ -137,10 +131,11 @@ class Attempt:
         return self.result
 
     async def look(self, *, settled: bool = False) -> Look:
-        """One look; `settled` waits until nothing is under way and the declared settling time is over."""
+        """One look; `settled` waits until nothing is under way, at a relay neither, and the declared settling time is
+        over."""
         await self._stage.pace()
         if settled:
-            await self._stage.proxy.settle()
+            await self._stage.delivered()
             await asyncio.sleep(self._stage.descriptor.settling_seconds)
         self.seen = await self._harness.observe()
         return self.seen
@@ -159,9 +154,10 @@ class Attempt:
         )
 
     def following(self, operation: Operation, slot: datetime | None, witness: Witness) -> AdapterHarness:
-        if self._bound.version is None:
-            raise CouldNotRunError(f"the {NAME[self.operation]} brought no version home to build upon")
-        return self._harness.following(operation, slot, adapter=witness)
+        try:
+            return self._harness.following(operation, slot, adapter=witness)
+        except InvariantViolation:
+            raise CouldNotRunError(f"the {NAME[self.operation]} brought no version home to build upon") from None
 
     def again(self, witness: Witness) -> AdapterHarness:
         return self._harness.again(adapter=witness)

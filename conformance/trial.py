@@ -136,6 +136,9 @@ class Trial:
         await attempt.commit()
         if not attempt.done:
             raise CouldNotRunError(f"a booking to build upon was not made: {attempt.effect}, {attempt.code}")
+        if self.stage.relays:
+            look = await attempt.look(settled=True)
+            self.must(look.finding is ObservationFinding.PRESENT, "a booking that a relay took is not found afterwards")
         return attempt
 
     async def prepared(self, operation: Operation, subject: int = 0) -> tuple[Attempt, datetime]:
@@ -225,7 +228,7 @@ class Trial:
         self.expect(seen.subject in (None, attempt.subject), "what stands in the slot is for another patient")
 
     async def _seen(self, slot: datetime) -> Sequence[Seen]:
-        await self.stage.proxy.settle()
+        await self.stage.delivered()
         return await self.stage.standing(slot)
 
     # -- judging --------------------------------------------------------------------------------------------
@@ -254,6 +257,16 @@ class Trial:
         if attempt.effect not in allowed:
             found = f"{attempt.effect}, {attempt.code}"
             raise CheckFailed(f"expected {' or '.join(allowed)}, found {found}")
+
+    async def expect_refused(self, attempt: Attempt, *codes: Code) -> None:
+        """Refused, with one of these codes. A relay may have taken what the system behind it then refuses (C-35): no
+        more is known than that, and a look finds nothing."""
+        if self.stage.relays and attempt.done:
+            look = await attempt.look(settled=True)
+            self.expect(look.finding is not ObservationFinding.PRESENT, "what was not made is found PRESENT")
+            return
+        self.expect_effect(attempt, Effect.REFUSED)
+        self.expect_code(attempt.code, *codes)
 
     def expect_claim(self, attempt: Attempt, *allowed: Claim) -> None:
         """What the adapter itself made of the reply, before the boundary overruled it; to raise claims nothing."""

@@ -168,6 +168,7 @@ async def _judge(
     sent = sum(1 for exchange in stage.proxy.since(before) if exchange.mutating)
     finding: ObservationFinding | None = None
     if outcome.effect in (Effect.UNKNOWN, Effect.APPLIED) and stage.descriptor.observation is not Basis.NONE:
+        await stage.delivered()
         await asyncio.sleep(stage.descriptor.settling_seconds)
         seen = await practice.rehearsal.observe(gateway, proposal, outcome)
         finding = seen.observation.finding if seen.observation else None

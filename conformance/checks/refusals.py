@@ -56,8 +56,7 @@ async def slot_taken(trial: Trial) -> None:
     await late.must_be_ready()
     await trial.booked(slot=late.slot)
     await late.commit()
-    trial.expect_effect(late, Effect.REFUSED)
-    trial.expect_code(late.code, Code.SLOT_TAKEN)
+    await trial.expect_refused(late, Code.SLOT_TAKEN)
     await trial.must_stand(1, late.slot)
 
 
@@ -82,8 +81,7 @@ async def _in_hand(trial: Trial, operation: Operation) -> tuple[Attempt, Attempt
 
 async def _refused_as_changed(trial: Trial, late: Attempt) -> None:
     await late.commit()
-    trial.expect_effect(late, Effect.REFUSED)
-    trial.expect_code(late.code, Code.TARGET_CHANGED, Code.TARGET_NOT_FOUND)
+    await trial.expect_refused(late, Code.TARGET_CHANGED, Code.TARGET_NOT_FOUND)
 
 
 async def stale_version(trial: Trial, operation: Operation) -> None:

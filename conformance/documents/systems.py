@@ -2,7 +2,7 @@
 
 Owns: `docs/adapters/replies.md` (every table of replies, row by row), and in `docs/adapters/README.md` the made parts:
 the table of systems and the lost-acknowledgement matrix. What code cannot say of a system stands, by hand, in
-`docs/adapters/systems.toml`. Refuses: an adapter of which nothing stands there, or no run is kept (`UsageError`).
+`docs/adapters/systems.toml`. An adapter of which nothing stands there, or no run is kept, is shown as that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from gateway.boundary.effects import Traffic, classify
 from gateway.contracts.adapter import Basis, Commitment, Exclusivity, Idempotency
 from gateway.contracts.base import Model, Slug
 from gateway.contracts.proposal import Operation
-from gateway.errors import UsageError
 from gateway.kit.replies import ANY, Row, Table
 
 PAGE: Final = ROOT / "docs" / "adapters" / "README.md"
@@ -66,7 +65,7 @@ class System(Model):
     title: Annotated[str, Field(max_length=80)]
     concurrency: Annotated[str, Field(max_length=200)]
     authentication: Annotated[str, Field(max_length=200)]
-    runs: Annotated[dict[Slug, Literal["server", "ours", "sandbox", "twin", "stub"]], Field(min_length=1)]
+    runs: dict[Slug, Literal["server", "ours", "sandbox", "twin", "stub"]]
 
 
 def packages() -> list[str]:
@@ -76,8 +75,9 @@ def packages() -> list[str]:
 
 @cache
 def systems(path: Path = BY_HAND) -> Mapping[str, System]:
-    """What stands in `systems.toml`, by package."""
-    return {name: System.model_validate(entry) for name, entry in tomllib.loads(path.read_text("utf-8")).items()}
+    """What stands in `systems.toml`, by package; of a package that does not stand there, nothing is known."""
+    written = {name: System.model_validate(entry) for name, entry in tomllib.loads(path.read_text("utf-8")).items()}
+    return {name: System(title=name, concurrency="–", authentication="–", runs={}) for name in packages()} | written
 
 
 def tables(package: str) -> Mapping[str, Table]:
@@ -127,16 +127,13 @@ def systems_page() -> str:
     return with_part(page, "lost acknowledgements", _lost())
 
 
-def runs() -> Iterator[tuple[str, System, str, Record]]:
-    """Package, system, name and record of every kept run; raises `UsageError` where something is missing."""
+def runs() -> Iterator[tuple[str, System, str, Record | None]]:
+    """Package, system, name and record of every run that `systems.toml` names; None: none is kept."""
     records = kept()
     for package in packages():
-        if package not in systems():
-            raise UsageError(f"docs/adapters/systems.toml says nothing of {package}")
-        for name in systems()[package].runs:
-            if name not in records:
-                raise UsageError(f"no run is kept as {name}: run `python -m conformance.rounds {package} --write`")
-            yield package, systems()[package], name, records[name]
+        system = systems()[package]
+        for name in system.runs or [package.replace("_", "-")]:
+            yield package, system, name, records.get(name) if name in system.runs else None
 
 
 def _systems() -> Iterator[str]:
@@ -147,7 +144,10 @@ def _systems() -> Iterator[str]:
     yield from table(head, (_row(*each) for each in runs()))
 
 
-def _row(package: str, system: System, name: str, record: Record) -> tuple[str, ...]:
+def _row(package: str, system: System, name: str, record: Record | None) -> tuple[str, ...]:
+    title = f"[{system.title}](../../adapters/{package}/DIVERGENCES.md)"
+    if record is None:
+        return title, "–", "–", "–", system.concurrency, system.authentication, "–", "–", "no run is kept"
     claims = record.claims
     observation = _OBSERVATION[claims.observation]
     if claims.settling_seconds:
@@ -155,7 +155,7 @@ def _row(package: str, system: System, name: str, record: Record) -> tuple[str, 
     if claims.commitment is Commitment.RELAYED:
         observation += f"; a relay, up to {claims.relay_seconds} s"
     return (
-        f"[{system.title}](../../adapters/{package}/DIVERGENCES.md)",
+        title,
         ", ".join(NAME[each] for each in Operation if each in claims.operations),
         _IDEMPOTENCY[claims.idempotency],
         _EXCLUSIVITY[claims.exclusivity],
@@ -177,11 +177,12 @@ def _verdict(record: Record) -> str:
 
 
 def _lost() -> Iterator[str]:
-    for number, (_, system, name, record) in enumerate(runs()):
-        cuts = {(each.point, each.operation): each for each in record.cuts}
-        once = record.at_most_once
+    shown = [(system, name, record) for _, system, name, record in runs() if record is not None]
+    for number, (system, name, record) in enumerate(shown):
         yield from ("",) if number else ()
         yield from (f"### {system.title}: {record.peer}", "")
+        cuts = {(each.point, each.operation): each for each in record.cuts}
+        once = record.at_most_once
         yield f"{name}: {PEERS[system.runs[name]]}. At most once: {once.evidence.value} in {once.trials} trials;"
         yield f"{once.commits} commits, {once.requests} mutating requests, {once.effects} effects."
         yield ""

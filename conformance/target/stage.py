@@ -25,7 +25,7 @@ from conformance.target.access import Access, open_access, telling, wrong_secret
 from conformance.target.file import Pool, Target, TargetConnection, TargetError
 from conformance.target.ledger import Cleaner, Ledger
 from gateway.config import Bounds
-from gateway.contracts.adapter import Adapter, Descriptor
+from gateway.contracts.adapter import Adapter, Commitment, Descriptor
 from gateway.contracts.connection import Connection, CredentialUse, Scheme, Setting
 from gateway.testing import Observer, Premises, Seen, make_connection
 
@@ -74,6 +74,7 @@ class Stage:
     _cursor: int = 0
     _paced_from: float = field(default_factory=time.monotonic)
     _paced: int = 0
+    _delivered: int = 0
 
     @property
     def bounds(self) -> Bounds:
@@ -135,8 +136,21 @@ class Stage:
         """Durably, before anything can be sent."""
         self.ledger.intend(requirement.id, self.peer, slot)
 
+    @property
+    def relays(self) -> bool:
+        """Whether a success reply is a relay's acceptance and no commitment (C-35)."""
+        return self.descriptor.commitment is Commitment.RELAYED
+
+    async def delivered(self) -> None:
+        """Wait until nothing is under way, and what a relay took since the last wait is where it belongs."""
+        await self.proxy.settle()
+        if any(exchange.mutating for exchange in self.proxy.since(self._delivered)):
+            await asyncio.sleep(self.descriptor.relay_seconds)
+        self._delivered = self.proxy.latest
+
     async def clean(self) -> None:
         """Remove what the run created so far, last first."""
+        await self.delivered()
         if self.cleaner is not None and self.proxy.writes:
             await self.cleaner.clean()
 

@@ -35,7 +35,8 @@ from gateway.contracts.canonical import digest
 from gateway.contracts.connection import Connection, CredentialUse
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation, Origin, Participant, Particulars, Proposal, Role, Target
-from gateway.contracts.words import GateName
+from gateway.contracts.references import AppointmentId
+from gateway.contracts.words import GateName, ObservationFinding
 from gateway.errors import InvariantViolation
 from gateway.hookspecs import Binding, Resolved
 
@@ -139,6 +140,7 @@ class AdapterHarness:
         key = native_key(self._proposal.practice, self._proposal.proposal_digest, request.operation)
         self.request = replace(request, key=key)
         self.binding: Binding | None = None  # what an APPLIED commit sent home
+        self._found: Look | None = None
         self._engagement: Engagement | None = None
         self._exchanged = False
 
@@ -180,7 +182,15 @@ class AdapterHarness:
     async def observe(self) -> Look:
         """One look. The settling time, before which no ABSENT is believed, is not judged here."""
         await self._exchange()
-        return await self._engaged.observe()
+        look = await self._engaged.observe()
+        if look.finding is ObservationFinding.PRESENT:
+            self._found = look
+        return look
+
+    @property
+    def reference(self) -> AppointmentId:
+        """What the outcome calls the appointment."""
+        return self._engaged.reference
 
     @property
     def requests(self) -> int:
@@ -199,18 +209,26 @@ class AdapterHarness:
     def following(
         self, operation: Operation, start: datetime | None = None, adapter: Adapter | None = None
     ) -> AdapterHarness:
-        """An attempt to reschedule (to `start`) or cancel what this one wrote under a version."""
-        if self.binding is None or self.binding.version is None:
-            raise InvariantViolation("nothing with a version came home: commit first")
-        booked, start = self.binding.appointment, start or self.request.particulars.start
-        target = Target(appointment=booked, version=version_digest(self.binding.version))
+        """An attempt to reschedule (to `start`) or cancel what this one wrote: under the version that came home or,
+        where none did (a relay's acceptance brings nothing), the one that a look of this attempt found."""
+        booked, start = self.reference, start or self.request.particulars.start
+        target = Target(appointment=booked, version=self._version)
         particulars = self.request.particulars
         moved = {"start": start, "end": start + (particulars.end - particulars.start), "target": target}
         particulars = particulars.model_copy(update=moved)
-        bound = {} if self.binding.identifier is None else {str(booked): self.binding.identifier}
+        identifier = None if self.binding is None else self.binding.identifier
+        bound = {} if identifier is None else {str(booked): identifier}
         identifiers = Identifiers({**self.request.identifiers, **bound})
         request = replace(self.request, operation=operation, particulars=particulars, identifiers=identifiers)
         return self._next(request, adapter)
+
+    @property
+    def _version(self) -> str:
+        if self.binding is not None and self.binding.version is not None:
+            return version_digest(self.binding.version)
+        if self._found is not None and self._found.version is not None:
+            return self._found.version
+        raise InvariantViolation("nothing with a version came home, and no look found one: commit first")
 
     def _next(self, request: Request, adapter: Adapter | None, proposal: Proposal | None = None) -> AdapterHarness:
         adapter = adapter or self._adapter

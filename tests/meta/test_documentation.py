@@ -380,13 +380,13 @@ def test_every_block_is_of_a_kind_that_some_test_reads() -> None:
 
 
 def test_every_credential_that_a_page_shows_is_one_that_a_connection_can_have() -> None:
-    shown = [tomllib.loads(line)["credential"] for line in block("adapters.md", "credentials").splitlines()]
+    shown = [tomllib.loads(line)["credential"] for line in block(GUIDE, "credentials").splitlines()]
     shown.append(json.loads(block("operating.md", "connection"))["credential"])
     uses = [CredentialUse.parse(json.dumps(each)) for each in shown]
     assert {use.scheme for use in uses} == {scheme for scheme in Scheme if scheme.fetches}
     whole = {"connection_id": ConnectionId.random(), "practice": PracticeId.random()}
     Connection.parse(json.dumps({**json.loads(block("operating.md", "connection")), **whole}))
-    table = prose(ROOT / "docs" / "adapters.md").partition("### Credentials")[2]
+    table = prose(ROOT / "docs" / GUIDE).partition("### Credentials")[2]
     assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) >= {*Scheme} - {Scheme.NONE}
 
 
