@@ -25,9 +25,9 @@ from tests.mutated.cases import CASES
 
 ADAPTERS = systems.packages()
 RECORDINGS = Path(__file__).parents[1] / "mutated" / "recordings"
-MAX_CODE_LINES = 330
-"""Of the modules that a commit runs, without blank lines, comments and docstrings."""
-LARGER = {"caldav": 600}  # reads WebDAV's XML, and changes a calendar object without losing a line of it
+MAX_CODE_LINES = 400
+"""Of the modules that a commit runs, without imports, blank lines, comments and docstrings."""
+LARGER = {"caldav": 560}  # reads WebDAV's XML, and changes a calendar object without losing a line of it
 
 each_adapter = pytest.mark.parametrize("name", ADAPTERS)
 
@@ -116,11 +116,12 @@ def test_a_record_of_other_code_is_stale(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def code_lines(path: Path) -> int:
-    """Lines that hold code: no blank ones, comments or docstrings."""
+    """Lines that hold code: no imports, blank lines, comments or docstrings."""
     text = path.read_text(encoding="utf-8")
     told: set[int] = set()
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        text_alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if text_alone or isinstance(node, ast.Import | ast.ImportFrom):
             told |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = enumerate(text.splitlines(), start=1)
     return sum(
