@@ -14,6 +14,7 @@ import ast
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -23,6 +24,7 @@ from conformance.faults import Point
 from conformance.registry import LOST, NAME
 from conformance.results import AtMostOnce, Judgement, Results, Verdict
 from conformance.verdict import derive
+from gateway.conformity import identify
 from gateway.contracts.adapter import CONTRACT_VERSION, Descriptor
 from gateway.contracts.base import Model, Slug
 from gateway.contracts.proposal import Operation
@@ -114,11 +116,15 @@ def _imported(path: Path, package: str) -> Iterator[str]:
 
 
 def summarised(results: Results) -> Record:
-    """The record of a run; the verdict is derived again."""
+    """The record of a run; the verdict is derived again. Raises `UsageError` where the run was one of other code."""
+    name = results.adapter.name
+    offered = import_module(f"adapters.{package(name).name}.plugin").gateway_adapters()
+    if identify(offered[name], name).digest != results.adapter.code_digest:
+        raise UsageError(f"the results are of another {name} than the one that is here; run it again")
     twin = [each.requirement for each in results.results if each.peer.value == "twin"]
     judgements = [each.judgement for each in results.results]
     return Record(
-        adapter=results.adapter.name,
+        adapter=name,
         peer=results.target.label,
         twin=results.target.twin if twin else None,
         dialect=results.target.dialect,
@@ -126,7 +132,7 @@ def summarised(results: Results) -> Record:
         verdict=derive(results),
         judged={each: judgements.count(each) for each in Judgement if each in judgements},
         contract_version=results.contract_version,
-        code=code(results.adapter.name),
+        code=code(name),
         on=results.ended_at.date(),
         seconds=round((results.ended_at - results.started_at).total_seconds()),
         at_most_once=results.at_most_once,

@@ -91,7 +91,7 @@ def prose(page: Path) -> str:
 # -- pages made from the code ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(reference.PAGES))
+@pytest.mark.parametrize("name", sorted(name for name in reference.PAGES if "/adapters/" not in name))
 def test_a_reference_page_is_what_the_code_says(name: str) -> None:
     told = f"{name} is not current: run `python -m conformance.documents.reference`"
     assert (ROOT / name).read_text(encoding="utf-8") == reference.PAGES[name](), told
