@@ -53,12 +53,10 @@ imports: $(VENV)/dev.stamp ## import rules: who may know whom
 gnuhealth: $(VENV)/dev.stamp $(CLINIC)/stamp ## try the GNU Health adapter on a real server, installed apart (REPORTS=directory)
 	GATEWAY_GNUHEALTH=$(CLINIC) $(BIN)/gateway conformance run gnuhealth --target adapters/gnuhealth/conformance.toml --report $(REPORTS)/gnuhealth
 
-conformance: gnuhealth
-
 selftest: $(VENV)/dev.stamp ## try the conformance suite on adapters broken on purpose (MUTANTS="retries …" for some)
 	$(BIN)/gateway conformance selftest $(MUTANTS)
 
-conformance: $(VENV)/dev.stamp ## try our own adapters on peers from Python packages (ADAPTERS="caldav …" REPORTS=directory; WRITE=1: keep it)
+conformance: $(VENV)/dev.stamp $(CLINIC)/stamp ## try our own adapters on peers from Python packages (ADAPTERS="caldav …" REPORTS=directory; WRITE=1: keep it)
 	$(BIN)/python -m conformance.rounds $(ADAPTERS) --reports $(REPORTS) $(if $(WRITE),--write)
 
 requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalogue they hold (THRESHOLD=95)
