@@ -119,13 +119,14 @@ def request_headers(headers: httpx.Headers) -> RawHeaders:
     return passed
 
 
-def own_headers(place: Destination, method: str, body: bytes, *, credential: str | None, once: bool) -> RawHeaders:
-    """The headers that only the boundary sets; the credential is in no object that an adapter holds. `once`: nothing
-    follows on this connection."""
+def own_headers(place: Destination, method: str, body: bytes, *, credential: str | None) -> RawHeaders:
+    """The headers that only the boundary sets; the credential is in no object that an adapter holds.
+
+    No `Connection: close`, not even where nothing follows on the connection: a server so asked may end its reply by
+    closing (Jetty does), and such an end proves nothing.
+    """
     host = place.host if place.port == PORTS[place.scheme] else f"{place.host}:{place.port}"
     headers = [("Host", host), ("Accept-Encoding", "identity"), ("Cache-Control", "no-cache, no-store")]
-    if once:
-        headers.append(("Connection", "close"))
     if method not in BODILESS_METHODS:
         headers.append(("Content-Length", str(len(body))))
     if credential is not None:

@@ -155,7 +155,7 @@ class Session(httpx.AsyncBaseTransport):
         url = httpx.URL(endpoint.url)
         place = self._admit_token_request(url)
         headers = [(b"Content-Type", b"application/x-www-form-urlencoded"), (b"Accept", b"application/json")]
-        headers += rules.own_headers(place, "POST", asked.body, credential=asked.credential, once=True)
+        headers += rules.own_headers(place, "POST", asked.body, credential=asked.credential)
         begun = door.clock.monotonic()
         reply = await self._carried(place, Outgoing("POST", place.target, headers, asked.body), url, fresh=True)
         smart = (
@@ -198,7 +198,7 @@ class Session(httpx.AsyncBaseTransport):
         place, headers, mutation = self._admit(method, url, given, body)
         if body and method in rules.BODILESS_METHODS:  # whoever expects none reads it as the next request
             self._refuse(Code.ADAPTER_FAULT)
-        headers += rules.own_headers(place, method, body, credential=self._credential, once=mutation is not None)
+        headers += rules.own_headers(place, method, body, credential=self._credential)
         reply = await self._carried(place, Outgoing(method, place.target, headers, body), url, mutation)
         self.replies += 1
         return reply
@@ -218,7 +218,7 @@ class Session(httpx.AsyncBaseTransport):
             async with asyncio.timeout(self._door.connection.limits.request_seconds):
                 addresses = await self._checked_addresses(place)
                 channel = await self._channel(place, addresses, mutation, fresh=fresh)
-                return await self._exchange(channel, outgoing, url, mutation)
+                return await self._exchange(channel, outgoing, url, mutation, fresh=fresh)
         except AddressForbiddenError:
             self._refuse(Code.HOST_FORBIDDEN)
         except Exception as error:  # noqa: BLE001 — whatever broke, its text must not travel on
@@ -309,8 +309,9 @@ class Session(httpx.AsyncBaseTransport):
         return channel
 
     async def _exchange(
-        self, channel: Channel, outgoing: Outgoing, url: httpx.URL, mutation: Mutation | None
+        self, channel: Channel, outgoing: Outgoing, url: httpx.URL, mutation: Mutation | None, *, fresh: bool
     ) -> httpx.Response:
+        """A connection that was opened for one request ends with it."""
         method = outgoing.method
         try:
             head = await channel.ask(outgoing)
@@ -321,7 +322,7 @@ class Session(httpx.AsyncBaseTransport):
         except BaseException:
             channel.wire.cut()
             raise
-        if mutation is None and channel.renew():
+        if mutation is None and not fresh and channel.renew():
             self._idle.setdefault(channel.origin, []).append(channel)
         else:
             channel.wire.cut()

@@ -151,7 +151,7 @@ def test_a_name_that_is_not_ascii_is_no_reason_to_break_off() -> None:
 )
 def test_the_host_is_named_with_its_port_unless_the_scheme_implies_it(scheme: str, port: int, host: bytes) -> None:
     place = rules.Destination(scheme, "calendar.example", port, b"/")
-    assert rules.own_headers(place, "GET", b"", credential=None, once=False) == [
+    assert rules.own_headers(place, "GET", b"", credential=None) == [
         (b"Host", host),
         (b"Accept-Encoding", b"identity"),
         (b"Cache-Control", b"no-cache, no-store"),
@@ -159,16 +159,16 @@ def test_the_host_is_named_with_its_port_unless_the_scheme_implies_it(scheme: st
 
 
 @pytest.mark.parametrize(("method", "length"), [("PUT", b"3"), ("POST", b"3"), ("DELETE", b"3"), ("PROPFIND", b"3")])
-def test_a_request_says_how_long_its_body_is_who_asks_and_that_it_is_the_last(method: str, length: bytes) -> None:
+def test_a_request_says_how_long_its_body_is_and_who_asks(method: str, length: bytes) -> None:
     place = rules.Destination("https", "calendar.example", 443, b"/")
-    own = rules.own_headers(place, method, b"abc", credential="Bearer token", once=True)
-    assert own[3:] == [(b"Connection", b"close"), (b"Content-Length", length), (b"Authorization", b"Bearer token")]
+    own = rules.own_headers(place, method, b"abc", credential="Bearer token")
+    assert own[3:] == [(b"Content-Length", length), (b"Authorization", b"Bearer token")]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_a_request_without_a_body_states_no_length(method: str) -> None:
     place = rules.Destination("https", "calendar.example", 443, b"/")
-    assert dict(rules.own_headers(place, method, b"", credential=None, once=False)).keys() == {
+    assert dict(rules.own_headers(place, method, b"", credential=None)).keys() == {
         b"Host",
         b"Accept-Encoding",
         b"Cache-Control",

@@ -107,7 +107,7 @@ async def test_one_token_is_fetched_before_the_adapter_is_asked_and_serves_all_p
 async def test_a_token_is_fetched_on_a_connection_of_its_own(practice: Any, peer: Any, vault: Vault) -> None:
     assert await (await practice.engage()).readiness() is None
     token, ready = peer.calls
-    assert token.headers["connection"] == "close"
+    assert "connection" not in token.headers  # a server that is to close may end its reply so, unprovably
     assert token.connection != ready.connection
 
 

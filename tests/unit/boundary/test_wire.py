@@ -39,7 +39,7 @@ async def test_a_commit_is_one_request_on_a_connection_of_its_own(practice: Any,
     assert (result.requests, result.mutating_requests, peer.mutations) == (1, 1, 1)
     assert [call.method for call in peer.calls] == ["GET", "PUT"]
     assert peer.connections == 2
-    assert peer.calls[1].headers["connection"] == "close"
+    assert "connection" not in peer.calls[1].headers  # a server that is to close may end its reply so, unprovably
 
 
 @pytest.mark.requirement("CARD-02")
