@@ -26,14 +26,24 @@ from conformance.results import AttemptRecord
 from conformance.target.stage import Stage
 from conformance.witness import Otherwise, Phase, Witness
 from gateway.boundary import Look
-from gateway.boundary.engagement import IdentifierMissingError, Identifiers
-from gateway.contracts.adapter import Basis, Claim, Observation, Proof, Readiness, Receipt, TargetState
+from gateway.contracts.adapter import (
+    Basis,
+    Claim,
+    IdentifierAmbiguousError,
+    IdentifierMissingError,
+    Identifiers,
+    Observation,
+    Proof,
+    Readiness,
+    Receipt,
+    TargetState,
+)
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation, Target
 from gateway.contracts.words import Effect, ObservationFinding
 from gateway.testing import VENDOR, AdapterHarness, Seen, make_request
 
-EXCUSED: Final = (httpx.TransportError, IdentifierMissingError)
+EXCUSED: Final = (httpx.TransportError, IdentifierMissingError, IdentifierAmbiguousError)
 """What an adapter may let pass: the contract tells it to."""
 
 MEMORY_BYTES: Final = 32 * 1024 * 1024

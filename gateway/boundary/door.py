@@ -18,12 +18,12 @@ from typing import Final
 
 from gateway.boundary.addresses import Admits
 from gateway.boundary.containment import contained
-from gateway.boundary.engagement import Engagement, Identifiers
+from gateway.boundary.engagement import Engagement
 from gateway.boundary.session import Budget, Door
 from gateway.boundary.tokens import Tokens
 from gateway.clock import Clock
 from gateway.config import Bounds
-from gateway.contracts.adapter import Adapter, Descriptor, Idempotency, Request, native_key
+from gateway.contracts.adapter import Adapter, Descriptor, Idempotency, Identifiers, Request, native_key
 from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Particulars, Proposal

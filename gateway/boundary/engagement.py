@@ -28,6 +28,8 @@ from gateway.contracts.adapter import (
     Basis,
     Claim,
     Descriptor,
+    IdentifierAmbiguousError,
+    IdentifierMissingError,
     Observation,
     Proof,
     Query,
@@ -55,20 +57,6 @@ _TARGET_CODES: Final = {
     TargetState.CHANGED: Code.TARGET_CHANGED,
     TargetState.ABSENT: Code.TARGET_NOT_FOUND,
 }
-
-
-class IdentifierMissingError(KeyError):
-    """The practice bound no vendor identifier to a reference that the adapter needs."""
-
-
-class Identifiers(dict[str, str]):
-    """Vendor identifiers by reference; a missing one is the practice's gap, not the adapter's fault."""
-
-    def __missing__(self, key: str) -> str:
-        raise IdentifierMissingError
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} identifiers>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +274,8 @@ def _excused(raised: type[BaseException], cause: Code | None) -> Code:
     """The code for an exception: the world's fault where the session knows so, else the adapter's."""
     if issubclass(raised, IdentifierMissingError):
         return Code.PARTICULARS_MISSING
+    if issubclass(raised, IdentifierAmbiguousError):
+        return Code.PARTICULARS_AMBIGUOUS
     if issubclass(raised, httpx.TransportError) and cause is not None:
         return cause
     return Code.ADAPTER_FAULT

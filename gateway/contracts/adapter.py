@@ -119,6 +119,24 @@ def version_digest(version: str) -> str:
     return digest(VERSION_DOMAIN, version.encode())
 
 
+class IdentifierMissingError(KeyError):
+    """A reference has no vendor identifier: the practice bound none, or what it bound names nobody at the vendor."""
+
+
+class IdentifierAmbiguousError(LookupError):
+    """What the practice bound to a reference names several at the vendor."""
+
+
+class Identifiers(dict[str, str]):
+    """Vendor identifiers by reference; a missing one is the practice's gap, not the adapter's fault."""
+
+    def __missing__(self, key: str) -> str:
+        raise IdentifierMissingError
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} identifiers>"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One scheduling action, resolved: what readiness checks and commit carries out.

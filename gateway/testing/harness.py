@@ -24,13 +24,12 @@ import httpx
 
 from gateway.authorization import Authorization, Verdict
 from gateway.boundary import Boundary, CommitResult, Engagement, Look
-from gateway.boundary.engagement import Identifiers
 from gateway.boundary.session import Session
 from gateway.boundary.tokens import Token
 from gateway.clock import SystemClock
 from gateway.config import Bounds
 from gateway.contracts import references
-from gateway.contracts.adapter import Adapter, Request, native_key, version_digest
+from gateway.contracts.adapter import Adapter, Identifiers, Request, native_key, version_digest
 from gateway.contracts.canonical import digest
 from gateway.contracts.connection import Connection, CredentialUse
 from gateway.contracts.failures import Code

@@ -25,9 +25,8 @@ import httpx
 
 from conformance.target import safety
 from conformance.target.system import launched
-from gateway.boundary.engagement import Identifiers
 from gateway.contracts import references
-from gateway.contracts.adapter import Adapter, Request, native_key, version_digest
+from gateway.contracts.adapter import Adapter, Identifiers, Request, native_key, version_digest
 from gateway.contracts.connection import Connection, CredentialUse, Scheme
 from gateway.contracts.proposal import Operation, Participant, Particulars, Proposal, Role, Target
 from gateway.contracts.words import Effect, ObservationFinding

@@ -19,6 +19,8 @@ from gateway.contracts.adapter import (
     Commitment,
     Descriptor,
     Idempotency,
+    IdentifierAmbiguousError,
+    IdentifierMissingError,
     Observation,
     Proof,
     Query,
@@ -600,6 +602,23 @@ async def test_an_identifier_that_the_practice_never_bound_is_the_practices_gap(
 
     practice.guest.ready = ready
     assert await (await practice.engage()).readiness() is Code.PARTICULARS_MISSING
+
+
+@pytest.mark.requirement("CARD-09")
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(IdentifierMissingError, Code.PARTICULARS_MISSING), (IdentifierAmbiguousError, Code.PARTICULARS_AMBIGUOUS)],
+)
+async def test_an_identifier_that_names_nobody_or_several_blocks(
+    practice: Any, peer: Any, error: type[Exception], code: Code
+) -> None:
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        await read.get("people")
+        raise error
+
+    practice.guest.ready = ready
+    assert await (await practice.engage()).readiness() is code
+    assert peer.mutations == 0
 
 
 @pytest.mark.requirement("GATE-25")

@@ -13,8 +13,7 @@ import pytest
 
 from adapters.athenahealth import testing
 from adapters.athenahealth.adapter import AthenahealthAdapter
-from gateway.boundary.engagement import Identifiers
-from gateway.contracts.adapter import Request, native_key, version_digest
+from gateway.contracts.adapter import Identifiers, Request, native_key, version_digest
 from gateway.contracts.connection import CredentialUse, Scheme, TokenEndpoint
 from gateway.contracts.proposal import Operation, Participant, Particulars, Role, Target
 from gateway.contracts.references import (

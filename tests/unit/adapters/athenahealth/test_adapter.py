@@ -15,12 +15,12 @@ from adapters.athenahealth import mapping, plugin, replies
 from adapters.athenahealth.adapter import AthenahealthAdapter, Prepared
 from adapters.athenahealth.testing import PATIENTS
 from gateway import hookspecs
-from gateway.boundary.engagement import IdentifierMissingError
 from gateway.contracts.adapter import (
     Authorized,
     Basis,
     Exclusivity,
     Idempotency,
+    IdentifierMissingError,
     Observation,
     Proof,
     Query,

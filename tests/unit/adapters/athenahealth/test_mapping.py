@@ -10,8 +10,7 @@ import pytest
 
 from adapters.athenahealth import mapping
 from adapters.athenahealth.testing import PATIENTS
-from gateway.boundary.engagement import IdentifierMissingError
-from gateway.contracts.adapter import Basis, TargetState, version_digest
+from gateway.contracts.adapter import Basis, IdentifierMissingError, TargetState, version_digest
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation, Role
 from gateway.contracts.words import ObservationFinding as Finding

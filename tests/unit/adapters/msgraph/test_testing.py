@@ -13,7 +13,7 @@ from adapters.msgraph import mapping, testing
 from adapters.msgraph.adapter import GraphAdapter
 from conformance.registry import REQUIREMENTS
 from conformance.target.safety import load, load_object
-from gateway.boundary.engagement import Identifiers
+from gateway.contracts.adapter import Identifiers
 from gateway.contracts.connection import Scheme
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
