@@ -21,10 +21,10 @@ TRIALS ?= 10000
 ADAPTERS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format types imports check selftest conformance gnuhealth requirements breaks planted mutate docs chaos crash faults powerloss explore mutated simulate bench profile growth lock clean
+.PHONY: help demo test pytest lint format types imports check selftest conformance gnuhealth fhir-servers requirements breaks planted mutate docs chaos crash faults powerloss explore mutated simulate bench profile growth lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## set up, then book, reschedule and cancel against a real calendar server
 	$(BIN)/gateway demo
@@ -58,6 +58,9 @@ selftest: $(VENV)/dev.stamp ## try the conformance suite on adapters broken on p
 
 conformance: $(VENV)/dev.stamp $(CLINIC)/stamp ## try our own adapters on peers from Python packages (ADAPTERS="caldav …" REPORTS=directory; WRITE=1: keep it)
 	$(BIN)/python -m conformance.rounds $(ADAPTERS) --reports $(REPORTS) $(if $(WRITE),--write)
+
+fhir-servers: ## build HAPI FHIR, for adapters/fhir/conformance-hapi.toml (needs Java 17 and Maven)
+	mvn --quiet --batch-mode --file adapters/fhir/servers/hapi/pom.xml compile
 
 requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalogue they hold (THRESHOLD=95)
 	$(BIN)/python -m conformance.catalogue.coverage --threshold $(THRESHOLD)
