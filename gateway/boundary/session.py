@@ -194,7 +194,11 @@ class Session(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         # reading the body runs the adapter's code, which may change the rest
         method, url, given = request.method, request.url, request.headers.copy()
-        body = await self._body(request)
+        try:
+            body = await self._body(request)
+        except BaseException:
+            self._forgo(method, url)
+            raise
         place, headers, mutation = self._admit(method, url, given, body)
         if body and method in rules.BODILESS_METHODS:  # whoever expects none reads it as the next request
             self._refuse(Code.ADAPTER_FAULT)
@@ -278,6 +282,12 @@ class Session(httpx.AsyncBaseTransport):
             if len(body) > rules.MAX_BODY_BYTES:
                 self._refuse(Code.ADAPTER_FAULT)
         return bytes(body)
+
+    def _forgo(self, method: str, url: httpx.URL) -> None:
+        """A write whose body failed was the one write: another would be a retry, although nothing left."""
+        path = url.raw_path.partition(b"?")[0].decode()
+        if self._writes and rules.is_mutating(method, path, self._door.descriptor.safe_posts):
+            self._mutation = self._mutation or Mutation()
 
     async def _checked_addresses(self, place: Destination) -> tuple[Address, ...]:
         connection = self._door.connection
