@@ -307,10 +307,12 @@ async def open_run(
                 )
             )
 
-        main = await staged(Peer.TARGET, await system.named(stack, target, directory), system.trust(target, directory))
+        premises = await system.named(stack, target, directory)
+        main = await staged(Peer.TARGET, premises, premises.trust or system.trust(target, directory))
         twin = None
         if target.twin is not None and options.profile is Profile.SANDBOX:
-            twin = await staged(Peer.TWIN, await system.launched(stack, target.twin), None)
+            beside = await system.launched(stack, target.twin)
+            twin = await staged(Peer.TWIN, beside, beside.trust)
         run = Run(
             identity=AdapterIdentity(
                 name=code.name, distribution=code.distribution, version=code.version, code_digest=code.digest

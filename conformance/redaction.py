@@ -3,7 +3,7 @@
 Owns: what of a request and a reply may be shown. A word is shown only where a narrow grammar or a closed list admits
 it; everything else becomes ‹…›, or its kind and length. Whatever is left and contains a secret is withheld whole.
 Refuses nothing: what cannot be read is told as a number of bytes.
-Sources: RFC 5545 (property and component names), RFC 8259, XML 1.0.
+Sources: RFC 5545 (property and component names), RFC 8259, XML 1.0, HL7 v2.5.1 (segments, tables 0008, 0278, 0357).
 """
 
 from __future__ import annotations
@@ -63,6 +63,27 @@ _CALENDAR_VALUES: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
     }
 )
 _FOLD: Final = re.compile(r"\r?\n[ \t]")
+_MESSAGE_TARGET: Final = re.compile(r"/(?:SRM|SQM|NMQ)/[A-Z][0-9]{2}")
+_SEGMENT_NAMES: Final = re.compile(
+    r"MSH|MSA|ERR|QAK|QRD|QRF|ARQ|APR|SCH|TQ1|NTE|PID|PV1|RGS|AIS|AIG|AIP|AIL|NCK|DSC|SFT"
+)
+_SEGMENT_VALUES: Final[Mapping[tuple[str, int], re.Pattern[str]]] = MappingProxyType(
+    {
+        ("MSH", 9): re.compile(r"[A-Z]{3}(?:\^[A-Z][0-9]{2}(?:\^[A-Z]{3}_[A-Z][0-9]{2})?)?"),
+        ("MSH", 12): re.compile(r"2\.[0-9](?:\.[0-9])?"),
+        ("MSH", 15): re.compile(r"AL|NE|ER|SU"),
+        ("MSH", 16): re.compile(r"AL|NE|ER|SU"),
+        ("MSA", 1): re.compile(r"[AC][AER]"),
+        ("QAK", 2): re.compile(r"OK|NF|AE|AR"),
+    }
+)
+_SEGMENT_CODES: Final[Mapping[tuple[str, int], re.Pattern[str]]] = MappingProxyType(
+    {
+        ("ERR", 3): re.compile(r"[0-9]{1,3}"),
+        ("SCH", 25): re.compile(r"Booked|Pending|Cancelled|Waitlist|Overbook|Blocked|Deleted|Noshow"),
+    }
+)
+"""Fields whose first component is shown."""
 
 
 class _Members(list[tuple[str, object]]):
@@ -100,7 +121,9 @@ def masked(exchange: Exchange, started: float, secrets: Sequence[str] = ()) -> E
 
 
 def masked_target(target: str) -> str:
-    """Path and query with only short, plain, lower-case words left; at most 500 characters."""
+    """Path and query with only short, plain, lower-case words left; at most 500 characters. An HL7 message's name."""
+    if _MESSAGE_TARGET.fullmatch(target):
+        return target
     path, question, query = target.partition("?")
     shown = "/".join(_admitted(_WORD, segment) for segment in path.split("/"))
     if question:
@@ -109,7 +132,7 @@ def masked_target(target: str) -> str:
 
 
 def masked_body(body: bytes) -> str:
-    """JSON, XML or iCalendar as its structure; anything else as its length. At most 4000 characters."""
+    """JSON, XML, iCalendar or HL7 v2 as its structure; anything else as its length. At most 4000 characters."""
     if not body:
         return ""
     unreadable = f"‹binary {len(body)} bytes›"
@@ -124,6 +147,8 @@ def _reader(text: str) -> Callable[[str], str]:
     start = text.lstrip("\ufeff \t\r\n")
     if start.startswith("<"):
         return _xml
+    if start.startswith("MSH|"):
+        return _segments
     return _calendar if start[:15].upper() == "BEGIN:VCALENDAR" else _json
 
 
@@ -172,6 +197,31 @@ def _value(value: object, depth: int) -> str:
     if len(value) > _MAX_ITEMS:
         parts.append(f"… {len(value) - _MAX_ITEMS} more")
     return ("{%s}" if is_object else "[%s]") % ", ".join(parts)
+
+
+def _segments(text: str) -> str:
+    """A line for each segment, with the lengths of what its fields hold."""
+    lines = text.split("\r", _MAX_ITEMS)
+    return "\n".join(map(_segment, filter(None, lines[:_MAX_ITEMS]))) + ("\n…" if len(lines) > _MAX_ITEMS else "")
+
+
+def _segment(line: str) -> str:
+    name, *fields = line.split("|", _MAX_HEADERS)
+    first = 2 if name == "MSH" else 1  # MSH counts its separator
+    return "|".join(
+        [_admitted(_SEGMENT_NAMES, name), *(_field(name, number, value) for number, value in enumerate(fields, first))]
+    )
+
+
+def _field(name: str, number: int, value: str) -> str:
+    grammar = _SEGMENT_VALUES.get((name, number))
+    if not value or (grammar is not None and grammar.fullmatch(value)):
+        return value
+    code, caret, rest = value.partition("^")
+    admits = _SEGMENT_CODES.get((name, number))
+    if admits is not None and admits.fullmatch(code):
+        return code + caret + (f"‹text {len(rest)}›" if rest else "")
+    return f"‹text {len(value)}›"
 
 
 def _xml(text: str) -> str:

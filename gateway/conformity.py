@@ -26,6 +26,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
 
 from gateway import documents
 from gateway.attestation import ConformanceStatement
@@ -33,7 +34,7 @@ from gateway.config import Configuration
 from gateway.contracts.adapter import CONTRACT_VERSION, Adapter, Descriptor
 from gateway.contracts.base import Slug
 from gateway.contracts.canonical import digest
-from gateway.contracts.connection import Connection, Scheme
+from gateway.contracts.connection import MLLP, Connection, Scheme
 from gateway.contracts.failures import Refusal
 from gateway.contracts.references import ConnectionId
 from gateway.contracts.words import Environment
@@ -202,13 +203,20 @@ def _amiss(
         return f"its statement is of contract version {facts.contract_version}, not {CONTRACT_VERSION}"
     if facts.dialect != connection.dialect:
         return f"its statement is of dialect {facts.dialect}, not {connection.dialect}"
-    if connection.credential.scheme is not Scheme.NONE and not facts.credential:
+    if _hears_of_rejection(connection) and not facts.credential:
         return "it was tried without a credential, so nobody knows what it does when one is rejected"
     if facts.capabilities != claimed:
         return "it claims other capabilities here than were tried"
     if facts.issued_at > now:
         return "its statement is not valid yet"
     return ""
+
+
+def _hears_of_rejection(connection: Connection) -> bool:
+    """Whether the adapter must know what it means that a credential is rejected. Over MLLP that is a certificate, which
+    TLS judges at the boundary; no message tells an adapter of it."""
+    over_mllp = urlsplit(connection.base_url).scheme in MLLP
+    return connection.credential.scheme is not Scheme.NONE and not over_mllp
 
 
 def _refusal(connection: Connection, environment: Environment, reasons: Iterable[str]) -> str:

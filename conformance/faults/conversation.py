@@ -50,7 +50,7 @@ _UNFORWARDED: Final = frozenset(
 _WHOLE: Final = frozenset(Point) - interruption.POINTS - {Point.REFUSED, Point.BEFORE_SEND}
 
 
-class _CutError(Exception):
+class CutError(Exception):
     """The exchange ends here, and the client's connection is reset."""
 
 
@@ -66,7 +66,7 @@ class Setup:
 
 
 class Conversation:
-    """One accepted connection, from its first request to its end."""
+    """One accepted connection, from its first request to its end, in HTTP; `mllp` says and reads otherwise."""
 
     def __init__(self, client: Client, setup: Setup) -> None:
         self._client = client
@@ -81,7 +81,7 @@ class Conversation:
             while await self._exchange():
                 pass
             self._client.close()
-        except (_CutError, ConnectionError):
+        except (CutError, ConnectionError):
             pass  # cut by a fault, or the client is gone and there is nobody left to tell
         finally:
             self._client.reset()
@@ -98,7 +98,7 @@ class Conversation:
                 request = await self._receive(first)
                 assert self._current is not None
                 return await self._answer(request, self._current)
-            except (_CutError, ConnectionError):
+            except (CutError, ConnectionError):
                 self._client.reset()
                 raise
             finally:
@@ -162,7 +162,7 @@ class Conversation:
             exchange.request_headers = _text(reached.headers)
             self._fault = reached.armed
             if reached.armed.hit(exchange):
-                raise _CutError(reached.armed.point)
+                raise CutError(reached.armed.point)
         return beginning.raw
 
     def _arrive(self, method: str, target: str, *, mutating: bool, arrived: float) -> Exchange:
@@ -171,10 +171,10 @@ class Conversation:
         self._current.target = target
         return self._current
 
-    def _broken(self, note: str) -> _CutError:
+    def _broken(self, note: str) -> CutError:
         if self._current is not None:
             self._current.note = note
-        return _CutError(note)
+        return CutError(note)
 
     # The reply
 
@@ -191,19 +191,18 @@ class Conversation:
 
     async def _instead(self, armed: Armed, request: Request, exchange: Exchange) -> bool:
         """A fault that keeps the request from the system."""
-        canary = self._setup.canary
         if armed.point in answers.PROBLEMS:
-            await self._send(exchange, answers.problem(armed.point, request.head.method, canary))
+            await self._send(exchange, self._problem(armed.point, request))
             return request.keeps
         if armed.point is Point.SLOW:
-            await self._pour(armed, exchange, answers.drip(canary), DRIP_SECONDS)
+            await self._pour(armed, exchange, self._endless(armed.point), DRIP_SECONDS)
         elif armed.point is Point.ENDLESS_HEAD:
-            await self._pour(armed, exchange, answers.endless_head(canary))
-        raise _CutError(armed.point)
+            await self._pour(armed, exchange, self._endless(armed.point))
+        raise CutError(armed.point)
 
     async def _distort(self, armed: Armed, request: Request, reply: Reply, exchange: Exchange) -> bool:
         """A fault upon the system's complete reply."""
-        point, canary = armed.point, self._setup.canary
+        point = armed.point
         if armed.strike is not None:
             return await self._call(armed, request, reply, exchange)
         armed.hit(exchange)
@@ -214,16 +213,16 @@ class Conversation:
                 if await self._held(armed):
                     return await self._deliver(request, reply, exchange)
             case Point.ERROR_AFTER:
-                await self._send(exchange, answers.problem(point, request.head.method, canary))
+                await self._send(exchange, self._problem(point, request))
                 return request.keeps
             case Point.GARBAGE:
-                await self._send(exchange, answers.garbage(canary))
+                await self._send(exchange, self._garbage())
                 return False
             case Point.GARBAGE_BODY:
                 await self._send(exchange, self._noisy(armed, request, reply))
                 return request.keeps and reply.keeps
             case Point.OVERSIZED:
-                await self._pour(armed, exchange, answers.oversized(canary))
+                await self._pour(armed, exchange, self._endless(point))
             case Point.DUPLICATE:
                 await self._send(exchange, reply.raw * 2)
                 return False
@@ -233,7 +232,7 @@ class Conversation:
                 return await self._deliver(request, reply, exchange)
             case _:
                 raise AssertionError(f"{point} does not strike here")
-        raise _CutError(point)
+        raise CutError(point)
 
     async def _call(self, armed: Armed, request: Request, reply: Reply, exchange: Exchange) -> bool:
         """Call the strike where the point would have broken the exchange, which then goes on."""
@@ -259,6 +258,25 @@ class Conversation:
     async def _send(self, exchange: Exchange, content: bytes) -> None:
         await self._client.send(content)
         exchange.delivered += len(content)
+
+    # What is particular to HTTP
+
+    def _forwarded(self, request: Request) -> bytes:
+        """The request as the system gets it."""
+        return request.head.rewritten(self._setup.upstream.authority) + request.framed
+
+    async def _reply(self, link: Link, request: Request) -> Reply:
+        return await read_reply(link.reader, request.head.method)
+
+    def _problem(self, point: Point, request: Request) -> bytes:
+        return answers.problem(point, request.head.method, self._setup.canary)
+
+    def _garbage(self) -> bytes:
+        return answers.garbage(self._setup.canary)
+
+    def _endless(self, point: Point) -> Iterator[bytes]:
+        endless = {Point.SLOW: answers.drip, Point.ENDLESS_HEAD: answers.endless_head}
+        return endless.get(point, answers.oversized)(self._setup.canary)
 
     # Holding and pouring
 
@@ -287,12 +305,12 @@ class Conversation:
         kept = False
         try:
             await self._setup.traffic.admit(exchange)
-            link.writer.write(request.head.rewritten(self._setup.upstream.authority) + request.framed)
+            link.writer.write(self._forwarded(request))
             exchange.forwarded = monotonic()
             async with asyncio.timeout(REPLY_SECONDS):
                 with suppress(OSError):  # a system that stops reading may still have answered
                     await link.writer.drain()
-                reply = await read_reply(link.reader, request.head.method)
+                reply = await self._reply(link, request)
             kept = reply.keeps and request.keeps and not exchange.mutating
         except NotForwardedError:
             raise self._broken("not forwarded: the run may not write this") from None
@@ -312,10 +330,10 @@ class Conversation:
         return reply
 
     async def _give_up(self, reply: Reply, exchange: Exchange) -> NoReturn:
-        exchange.note = "the system's reply broke off, was no HTTP, or was over 8 MiB"
+        exchange.note = "the system's reply broke off, was none, or was over 8 MiB"
         if reply.raw:
             await self._send(exchange, reply.raw)
-        raise _CutError
+        raise CutError
 
     async def _link(self, *, fresh: bool) -> Link:
         """The kept connection for a read, if the system still holds it; a mutating request gets its own."""

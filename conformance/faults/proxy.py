@@ -1,4 +1,4 @@
-"""The fault proxy: HTTP/1.1 between any adapter and its real server, on loopback.
+"""The fault proxy: HTTP/1.1, or MLLP, between any adapter and its real server, on loopback.
 
     async with Proxy.open("https://calendar.example/dav/", trust=context) as proxy:
         connection to proxy.url …
@@ -29,6 +29,7 @@ from conformance.faults import Exchange, Fault, Point, Receipt
 from conformance.faults.client import Client
 from conformance.faults.conversation import REPLY_SECONDS, Conversation, Setup
 from conformance.faults.messages import NO_MORE, Reads
+from conformance.faults.mllp import MllpConversation
 from conformance.faults.switch import Armed, Switch
 from conformance.faults.traffic import Overlap, Traffic
 from conformance.faults.upstream import Upstream
@@ -52,7 +53,8 @@ class Proxy:
         self._listener: socket.socket | None = None
         self._conversations: dict[asyncio.Task[None], Client] = {}
         self._broken: list[BaseException] = []
-        self.url = f"http://{LOOPBACK}:{self._port}{setup.upstream.path}"
+        self.url = f"{setup.upstream.scheme}://{LOOPBACK}:{self._port}{setup.upstream.path}"
+        self._kind = MllpConversation if setup.upstream.scheme == "mllp" else Conversation
 
     @classmethod
     @asynccontextmanager
@@ -71,7 +73,7 @@ class Proxy:
         """Listen on a free loopback port while the context is open.
 
         `reads` are the requests with a body that only read. `trust` replaces the system's
-        store for an https upstream. At most `writes` mutating requests are forwarded, none when `read_only`. With
+        store for an encrypted upstream. At most `writes` mutating requests are forwarded, none when `read_only`. With
         `faults` false nothing is ever struck. `canary` is in every injected body. `before` is
         called with each mutating request, whole, before it is forwarded. Raises ValueError for an unusable
         upstream. At the end connections are broken and tasks ended; an error of the proxy's own is raised then.
@@ -204,7 +206,7 @@ class Proxy:
             if armed.hit(None):
                 client.reset()
                 return
-        task = asyncio.get_running_loop().create_task(Conversation(client, self._setup).run())
+        task = asyncio.get_running_loop().create_task(self._kind(client, self._setup).run())
         self._conversations[task] = client
         task.add_done_callback(self._ended)
 

@@ -1,7 +1,7 @@
 """The system's end: where it is, and connections to it, plain or TLS.
 
 Owns: upstream addresses and connections. Connects when there is a request to send; never connects twice for one.
-Refuses, as ValueError: an upstream that is no http or https URL, or that carries a credential, query or fragment.
+Refuses, as ValueError: an upstream that is no http(s) or mllp(s) URL, or that carries a credential, query or fragment.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
 from conformance.faults import UNREACHED
+from gateway.contracts.connection import ENCRYPTED, MLLP, PORTS
 
 CONNECT_SECONDS: Final = 10.0
-_DEFAULT_PORTS: Final = MappingProxyType({"http": 80, "https": 443})
 
 
 class UnreachableError(Exception):
@@ -40,8 +39,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """`authority` is what the Host field says; `path` is the base path, as it was given."""
+    """`authority` is what the Host field says; `path` is the base path, as it was given. `scheme` is of the proxy's own
+    end: in front of the system nothing is encrypted."""
 
+    scheme: str
     host: str
     port: int
     authority: str
@@ -51,13 +52,14 @@ class Upstream:
     @classmethod
     def parse(cls, url: str, trust: ssl.SSLContext | None) -> Self:
         parts = urlsplit(url)
-        if parts.scheme not in _DEFAULT_PORTS or parts.hostname is None:
-            raise ValueError("the upstream must be an http or https URL")
+        if parts.scheme not in PORTS or parts.hostname is None:
+            raise ValueError("the upstream must be an http(s) or mllp(s) URL")
         if parts.username is not None or parts.query or parts.fragment:
             raise ValueError("the upstream's URL must not carry a credential, query or fragment")
-        tls = (trust or ssl.create_default_context()) if parts.scheme == "https" else None
-        port = parts.port if parts.port is not None else _DEFAULT_PORTS[parts.scheme]
-        return cls(parts.hostname, port, parts.netloc, parts.path, tls)
+        tls = (trust or ssl.create_default_context()) if parts.scheme in ENCRYPTED else None
+        port = parts.port if parts.port is not None else PORTS[parts.scheme]
+        scheme = "mllp" if parts.scheme in MLLP else "http"
+        return cls(scheme, parts.hostname, port, parts.netloc, parts.path, tls)
 
     async def connect(self) -> Link:
         """Raises `UnreachableError`."""

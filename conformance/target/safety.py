@@ -2,7 +2,7 @@
 
 Owns: reading the target file and what it names, and the admission of a run. Refuses, as `TargetError` naming the
 field and what to mend: whatever is missing, unknown or contradictory, a system that is not said to be a sandbox, a
-host on the deny list, plain HTTP to a public address, a budget or pool that the plan would overrun, secrets that
+host on the deny list, a public address without encryption, a budget or pool that the plan would overrun, secrets that
 others could read, and a report directory that cannot be written or is in use.
 Invariant: no message carries a value of the file, a secret, a path or a name that is not declared somewhere.
 """
@@ -35,7 +35,7 @@ from conformance.target.file import SecretPlace, Target, TargetError
 from gateway import documents
 from gateway.boundary.addresses import Address, meant, reachable
 from gateway.contracts.base import Slug
-from gateway.contracts.connection import Network
+from gateway.contracts.connection import ENCRYPTED, PORTS, Network
 from gateway.errors import DocumentError
 
 DENY_VARIABLE: Final = "GATEWAY_CONFORMANCE_DENY"
@@ -289,24 +289,25 @@ def _admit_address(url: str, field: str, network: Network, refused: Sequence[str
                 f"{field} leads where a connection of this network may not go; "
                 "for a system in your own network say connection.network = 'private'"
             )
-        if address.scheme == "http" and not meant(each).is_loopback and each.is_global:
-            raise TargetError(f"{field} is plain http to a public address; use https")
+        if address.scheme not in ENCRYPTED and not meant(each).is_loopback and each.is_global:
+            raise TargetError(f"{field} is not encrypted, and leads to a public address; use https or mllps")
 
 
 def _address(base_url: str, field: str) -> SplitResult:
     try:
         address = urlsplit(base_url)
-        sound = address.scheme in ("http", "https") and address.hostname and "@" not in address.netloc
-        _port(address)
+        sound = address.scheme in PORTS and address.hostname and "@" not in address.netloc
+        if sound:
+            _port(address)
     except ValueError:
         sound = False
     if not sound:
-        raise TargetError(f"{field} must be http(s)://host[:port]/path without credentials")
+        raise TargetError(f"{field} must be http(s)://host[:port]/path or mllp(s)://host[:port] without credentials")
     return address
 
 
 def _port(address: SplitResult) -> int:
-    return address.port or (443 if address.scheme == "https" else 80)
+    return address.port or PORTS[address.scheme]
 
 
 def _resolved(address: SplitResult, field: str) -> tuple[Address, ...]:

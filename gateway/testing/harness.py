@@ -31,7 +31,7 @@ from gateway.config import Bounds
 from gateway.contracts import references
 from gateway.contracts.adapter import Adapter, Identifiers, Request, native_key, version_digest
 from gateway.contracts.canonical import digest
-from gateway.contracts.connection import Connection, CredentialUse
+from gateway.contracts.connection import ENCRYPTED, PORTS, Connection, CredentialUse
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation, Origin, Participant, Particulars, Proposal, Role, Target
 from gateway.contracts.references import AppointmentId
@@ -53,7 +53,7 @@ def make_connection(base_url: str, **details: Any) -> Connection:
     """A connection to `base_url`, of a practice of its own; `details` are further fields of `Connection`. Its hosts are
     those of the base URL and of the credential's token endpoint."""
     address = urlsplit(base_url)
-    port = address.port or (443 if address.scheme == "https" else 80)
+    port = address.port or PORTS[address.scheme]
     use = details.get("credential")
     token = use.token if isinstance(use, CredentialUse) else None
     hosts = dict.fromkeys((f"{address.hostname}:{port}", *((token.host,) if token is not None else ())))
@@ -154,8 +154,8 @@ class AdapterHarness:
             admits=lambda host, port: host in ("127.0.0.1", "localhost", "::1"),
             sibling_digest=lambda *parts: digest("testing/v1", "|".join(parts).encode()),
             bounds=self._bounds,
-            # Reading the system's trust store takes longer than all the rest. Plain HTTP needs none: trust nobody.
-            tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if connection.base_url.startswith("http:") else None,
+            # Reading the system's trust store takes longer than all the rest. A plain one needs none: trust nobody.
+            tls=None if urlsplit(connection.base_url).scheme in ENCRYPTED else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         )
         self._engagement = await boundary.engage(self._proposal)
         return self

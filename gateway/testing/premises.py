@@ -54,6 +54,8 @@ class Premises:
     `label` is how reports call it, with its version. `observer` is None where a person counts. `secrets` are the
     connection's credentials by name; `limited` is one that may read but not write. `settings` are added to the
     connection's own. `token_url` is the system's own token endpoint, in place of the one that the connection names.
+    `trust` is the run's end of TLS, for a system whose authority only these premises know, with the
+    certificate of its own that the system asks for.
     """
 
     base_url: str
@@ -62,6 +64,7 @@ class Premises:
     secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     settings: Mapping[str, str | int | bool] = field(default_factory=lambda: MappingProxyType({}))
     token_url: str | None = None
+    trust: ssl.SSLContext | None = field(default=None, repr=False)
 
 
 class ObserverFactory(Protocol):

@@ -218,10 +218,12 @@ def test_every_third_party_import_is_a_declared_dependency(root: Path, sources: 
     extras = project(root)["optional-dependencies"]
     developing = {canonicalize_name(Requirement(text).name) for extra in extras.values() for text in extra}
     owners = metadata.packages_distributions()
-    driver = {canonicalize_name(Requirement(text).name) for text in extras["postgres"]}
+    brought = {extra: {canonicalize_name(Requirement(text).name) for text in texts} for extra, texts in extras.items()}
+    homes = {"gateway/journal": brought["postgres"]} | {f"adapters/{extra}": names for extra, names in brought.items()}
     for source in sources:
         admitted = declared | developing if source.within("conformance") else declared
-        admitted |= driver if source.within("gateway/journal") else set()
+        for home, names in homes.items():
+            admitted = admitted | names if source.within(home) else admitted
         for top in {name.partition(".")[0] for name in source.imports}:
             if top in sys.stdlib_module_names or top in ("gateway", "adapters", "conformance", "benchmarks"):
                 continue

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.mutated.recording import Said
+from tests.mutated.recording import CONTROL, Said
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,13 @@ def tryton(status: int | str, word: str) -> Said:
     details: object = "no" if word == "ConcurrencyException" else ["no", "", None]
     body = {"id": 1, "result": [1]} if word == "result" else {"id": 1, "error": [word, details]}
     return Said(int(status), (("content-type", "application/json"),), json.dumps(body if word else "no").encode())
+
+
+def acknowledgement(status: int | str, word: str) -> Said:
+    """HL7's: MSA-1 and, where there is a code, an error (table 0357)."""
+    error = f"ERR|||{word}^x^HL70357|E\r" if word else ""
+    body = f"MSH|^~\\&|FILLER||||20310505||ACK|1|T|2.5.1\rMSA|{status}|{CONTROL.decode()}\r{error}"
+    return Said(200, (), body.encode())
 
 
 def problem(status: int | str, word: str) -> Said:
@@ -113,6 +120,17 @@ CASES: Final = (
             re.compile(rb'"value":"([0-9a-f]{64})"\}\]'),
         ),
         refusal=outcome,
+    ),
+    Case(
+        "hl7v2",
+        meaning=(
+            re.compile(rb"\^\^\^(2031\d{8})00\^"),
+            re.compile(rb"\|(Booked|Cancelled)\^\^HL70278"),
+            re.compile(rb"\rSCH\|([0-9A-Z]{20})\^"),
+            re.compile(rb"\r(?:PID|AIP|AIL|AIS)\|1\|\|([a-z0-9-]+)"),
+        ),
+        refusal=acknowledgement,
+        safe_posts=("/SQM/S25",),
     ),
     Case(
         "caldav",

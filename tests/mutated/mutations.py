@@ -264,9 +264,42 @@ def framed_otherwise(random: Random, said: Said) -> Said:
     return replace(said, frames=random.choice(FRAMES), closes=True)
 
 
+FIELDS: Final = (
+    *(b"", b'""', b"^", b"^^^^^^^", b"~", b"&", b"\\F\\", b"\\", b"\\E\\", b"\\X0D\\", b"\\.br\\"),
+    *(b"0", b"-1", b"9" * 5000, b"x" * 70_000, b"^" * 3000, b"\xe4", b"2031", b"30", b"205", b"SLOT-TAKEN"),
+    *(b"AA", b"AE", b"AR", b"CA", b"OK", b"NF", b"Booked", b"Cancelled", b"Pending", b"Overbook"),
+    *(b"20310505100000", b"20311026023000", b"99991231235959", b"00000000000000", b"20310505100000+9999"),
+    *(b"UNICODE UTF-16", b"8859/1", b"ASCII~UNICODE UTF-8", b"SRR^S01", b"ACK"),
+)
+
+
+def fields_changed(random: Random, said: Said) -> Said:
+    """Of HL7: one field of one segment emptied, doubled, exchanged for another one or for a value of ill will, or moved
+    by a separator; or other delimiters throughout."""
+    segments = [line.split(b"|") for line in said.body.split(b"\r")]
+    fields = segments[random.randrange(len(segments))]
+    at = random.randrange(len(fields))
+    change = random.randrange(6)
+    if change == 0:
+        fields[at] = random.choice(FIELDS)
+    elif change == 1:
+        fields[at] = random.choice(random.choice(segments))
+    elif change == 2:
+        fields[at] += b"~" + random.choice((fields[at], *FIELDS))
+    elif change == 3:
+        fields.insert(at, random.choice((b"", *FIELDS)))
+    elif change == 4:
+        del fields[at]
+    else:
+        old, new = random.choice((b"|", b"^", b"\r")), random.choice((b"!", b"|", b"^", b"\n"))
+        return _body(said, said.body.replace(old, new))
+    return _body(said, b"\r".join(map(b"|".join, segments)))
+
+
 KINDS: Final[dict[str, tuple[Mutation, ...]]] = {
     "bytes": (flipped, cut, taken_out, inserted, emptied, doubled),
     "lines": (lines_changed,),
+    "fields": (fields_changed,),
     "json": (json_changed,),
     "xml": (xml_changed,),
     "status": (status_changed,),
@@ -284,6 +317,8 @@ def _is_json(body: bytes) -> bool:
 
 def kinds(said: Said) -> list[str]:
     """Which kinds fit this reply; those that know its form count twice."""
+    if said.body.startswith(b"MSH"):  # a frame has neither status nor headers
+        return ["bytes", "lines", "lines", "fields", "fields", "fields"]
     fitting = ["bytes", "status", "headers"]
     if said.body.count(b"\n") + said.body.count(b"\r") > 2:
         fitting += ["lines"] * 2

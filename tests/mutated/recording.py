@@ -9,6 +9,7 @@ Refuses: to record a chain of which a step did not go as approved.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 from base64 import b64decode, b64encode
@@ -27,16 +28,18 @@ from conformance.target import safety
 from conformance.target.system import launched
 from gateway.contracts import references
 from gateway.contracts.adapter import Adapter, Identifiers, Request, native_key, version_digest
-from gateway.contracts.connection import Connection, CredentialUse, Scheme
+from gateway.contracts.connection import MLLP, Connection, CredentialUse, Scheme
 from gateway.contracts.proposal import Operation, Participant, Particulars, Proposal, Role, Target
 from gateway.contracts.words import Effect, ObservationFinding
 from gateway.testing import AdapterHarness, make_connection, make_proposal, make_request
-from tests.peers.peer import Call, Peer
+from tests.peers.peer import Call, Peer, framed
 
 HERE: Final = Path(__file__).parent / "recordings"
 ADAPTERS: Final = Path(__file__).resolve().parents[2] / "adapters"
 AUTHORITY: Final = b"authority.invalid:1"
 """What stands for `host:port` of the peer, wherever a reply names it."""
+CONTROL: Final = b"@control-id@"
+"""What stands for the control id (MSH-10) of an HL7 message that a reply answers: a query has a fresh one each time."""
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "PROPFIND", "REPORT", "OPTIONS", "SEARCH")
 FRAMING: Final = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "date", "server"})
 
@@ -63,6 +66,16 @@ class Said:
         frames = self.frames if self.frames is not None else (f"Content-Length: {len(body)}",)
         lines = [f"HTTP/1.1 {self.status} X", *(f"{name}: {value}" for name, value in self.headers), *frames, "", ""]
         return "\r\n".join(lines).encode("utf-8", "surrogateescape").replace(AUTHORITY, authority) + body
+
+    def answering(self, call: Call) -> bytes:
+        """As bytes on the wire of the peer that got this call: HTTP, or a frame, which has no status and no headers."""
+        if call.peer.mllp:
+            return framed(self.body.replace(CONTROL, control_id(call.body)))
+        return self.spelled(f"127.0.0.1:{call.peer.port}".encode())
+
+
+def control_id(message: bytes) -> bytes:
+    return message.split(b"|", 10)[9]
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,7 @@ class Recording:
 
     name: str
     peer: str
+    scheme: str
     path: str
     connection: Mapping[str, Any]
     vendor: Mapping[str, str]
@@ -112,7 +126,7 @@ def _named(kind: type[references.Reference], name: str) -> Any:
 
 def _connection(recording: Recording, authority: str) -> Connection:
     return make_connection(
-        f"http://{authority}{recording.path}",
+        f"{recording.scheme}://{authority}{recording.path}",
         connection_id=_named(references.ConnectionId, "connection"),
         practice=_named(references.PracticeId, "practice"),
         **recording.connection,
@@ -182,6 +196,7 @@ async def recorded(name: str) -> Recording:
         recording = Recording(
             name=name,
             peer=premises.label,
+            scheme="mllp" if base.scheme in MLLP else "http",
             path=base.path,
             connection={
                 "dialect": connection.dialect,
@@ -199,7 +214,7 @@ async def recorded(name: str) -> Recording:
             steps=(),
         )
         secret = premises.secrets.get(use.name or "", "")
-        async with Listening(base) as between:
+        async with Listening(base, recording.scheme == "mllp") as between:
             under_test, booked = adapter(name), None
             for operation in under_test.describe(_connection(recording, between.authority)).operations:
                 step, between.exchanges = Step(operation, booked), []
@@ -231,12 +246,12 @@ async def recorded(name: str) -> Recording:
 class Listening:
     """Between adapter and peer: passes everything on, and notes it."""
 
-    def __init__(self, base: httpx.URL) -> None:
+    def __init__(self, base: httpx.URL, mllp: bool) -> None:
         self.phase = Phase.READINESS
         self.exchanges: list[Exchange] = []
         self._origin = f"{base.scheme}://{base.netloc.decode()}"
         self._netloc = base.netloc
-        self._peer = Peer(on=dict.fromkeys(METHODS, self._pass_on))
+        self._peer = Peer(on=dict.fromkeys(METHODS, self._pass_on_message if mllp else self._pass_on), mllp=mllp)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -250,6 +265,19 @@ class Listening:
     @property
     def authority(self) -> str:
         return f"127.0.0.1:{self._peer.port}"
+
+    async def _pass_on_message(self, call: Call) -> None:
+        """A plain frame there, and a plain frame back."""
+        host, _, port = self._netloc.decode().partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(framed(call.body))
+        body = (await reader.readuntil(b"\x1c\r"))[1:-2]
+        writer.close()
+        if self.phase is not Phase.COMMIT:
+            body = body.replace(control_id(call.body), CONTROL)
+        said = Said(200, (), body)
+        self.exchanges.append(Exchange(self.phase, call.method, call.target, said))
+        await call.answer(said.answering(call))
 
     async def _pass_on(self, call: Call) -> None:
         ours = self.authority.encode()
@@ -275,6 +303,7 @@ def write(recording: Recording) -> Path:
     content = {
         "name": recording.name,
         "peer": recording.peer,
+        **({} if recording.scheme == "http" else {"scheme": recording.scheme}),
         "path": recording.path,
         "connection": {
             **recording.connection,
@@ -313,6 +342,7 @@ def read(name: str) -> Recording:
     return Recording(
         name=content["name"],
         peer=content["peer"],
+        scheme=content.get("scheme", "http"),
         path=content["path"],
         connection={
             **content["connection"],

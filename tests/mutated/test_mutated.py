@@ -145,11 +145,12 @@ def test_a_false_answer_would_be_noticed(said: dict[str, Any], complaint: str) -
 # -- the mutations -----------------------------------------------------------------------------------------
 
 JSON = Said(200, (("etag", '"1"'),), b'{"a": {"b": [1, "two"]}, "c": null}')
+HL7 = Said(200, (), b"MSH|^~\\&|A|B|C|D|20310303||SRR^S01|1|T|2.5.1\rMSA|AA|1\rSCH|1^A|2^B\r")
 XML = Said(207, (), b'<?xml version="1.0"?>\n<a xmlns="DAV:"><b>text</b></a>\r\n\r\n')
 
 
 @pytest.mark.parametrize("kind", sorted(mutations.KINDS))
-@pytest.mark.parametrize("said", [JSON, XML, Said(204, (), b"")], ids=["json", "xml", "empty"])
+@pytest.mark.parametrize("said", [JSON, XML, HL7, Said(204, (), b"")], ids=["json", "xml", "hl7", "empty"])
 def test_a_mutation_is_repeatable_and_changes_something(kind: str, said: Said) -> None:
     if kind not in mutations.kinds(said):
         return

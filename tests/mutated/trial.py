@@ -126,7 +126,10 @@ class Stage:
         self.recording = read(case.name)
         self.adapter = adapter(case.name)
         self.peer = Peer(
-            on=dict.fromkeys(METHODS, self._answer), safe_posts=case.safe_posts, safe_calls=case.safe_calls
+            on=dict.fromkeys(METHODS, self._answer),
+            safe_posts=case.safe_posts,
+            safe_calls=case.safe_calls,
+            mllp=self.recording.scheme == "mllp",
         )
         self._asked: dict[int, tuple[Request, Proposal]] = {}
         self._plan = Plan(0, self.recording.steps[0], "nothing", {})
@@ -162,8 +165,8 @@ class Stage:
             self._ended.served.add((self._phase, place))
             said = self._plan.changed.get(place, self._plan.step.exchanges[place].said)
         if call in self.peer.mutating:
-            self._ended.statuses.append(said.status)
-        await call.answer(said.spelled(f"127.0.0.1:{self.peer.port}".encode()))
+            self._ended.statuses.append(200 if self.peer.mllp else said.status)
+        await call.answer(said.answering(call))
         if said.closes:
             call.close()
 

@@ -52,7 +52,11 @@ class Behaviour:
 
 
 def success(call: Call, body: bytes = b"stored as asked for", **headers: str) -> bytes:
-    """The reply that a well-behaved server gives: made, or changed, under a strong entity tag."""
+    """The reply that a well-behaved server gives: made, or changed, under a strong entity tag; or a filler's, with the
+    body in a note of its own."""
+    if call.peer.mllp:
+        good = call.peer.system(call)
+        return good[:-2] + b"NTE|1||" + body + b"\r" + good[-2:]
     return reply(200 if "if-match" in call.headers else 201, body, ETag='"v2"', **headers)
 
 

@@ -6,30 +6,37 @@ python -m tests.peers.page      # writes it
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from conformance.documents.markdown import table, with_part
-from tests.peers.behaviours import BEHAVIOURS
-from tests.peers.cells import ALL
+from tests.peers import frames
+from tests.peers.behaviours import BEHAVIOURS, Behaviour
+from tests.peers.cells import ALL, Cell
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 PART = "hostile peers"
 
 
 def lines() -> Iterator[str]:
-    """One row per outcome, in the order in which the behaviours first reach it; then the count."""
+    """Of HTTP, then of MLLP: one row per outcome, in the order in which the behaviours first reach it; the count."""
+    yield from _met(BEHAVIOURS, ALL, "a peer that, at the mutating request, …", "request")
+    yield ""
+    yield from _met(frames.BEHAVIOURS, frames.ALL, "a filler that, at the mutating message (MLLP), …", "message")
+
+
+def _met(behaviours: Sequence[Behaviour], cells: Sequence[Cell], head: str, sent: str) -> Iterator[str]:
     reached: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for behaviour in BEHAVIOURS:
+    for behaviour in behaviours:
         plain, over_tls = behaviour.right(tls=False), behaviour.right(tls=True)
         reached[plain].append(behaviour.says)
         if over_tls != plain:
             reached[over_tls].append(f"over TLS: {behaviour.says}")
     told = ((effect, f"`{code}`", "; ".join(says)) for (effect, code), says in reached.items())
-    yield from table(("effect", "code", "a peer that, at the mutating request, …"), told)
+    yield from table(("effect", "code", head), told)
     yield ""
-    behaviours, tls = len(BEHAVIOURS), sum(cell.tls for cell in ALL)
-    yield f"{behaviours} behaviours in {len(ALL)} cells, {tls} of them over TLS: at most 1 mutating request in each."
+    count, tls = len(behaviours), sum(cell.tls for cell in cells)
+    yield f"{count} behaviours in {len(cells)} cells, {tls} of them over TLS: at most 1 mutating {sent} in each."
 
 
 def renewed(page: str) -> str:

@@ -235,8 +235,7 @@ class Peer:
         head = await reader.readuntil(b"\r")
         kind, event, *_ = head.split(b"|")[8].decode("ascii").split("^")
         call = Call("POST", f"/{kind}/{event}", {}, head, writer, self, number, ordinal)
-        safe = call.target in self.safe_posts
-        if not safe and (said := self.early.get("POST")) is not None:
+        if (said := self.early.get("POST")) is not None:
             self.calls.append(call)
             await self._do(said, call)
             await reader.read()
@@ -244,7 +243,7 @@ class Peer:
         body = head + await reader.readuntil(b"\x1c\r")
         call = replace(call, body=body[1:-2])
         self.calls.append(call)
-        if not safe and (said := self.on.get("POST")) is not None:
+        if (said := self.on.get(f"POST {call.target}", self.on.get("POST"))) is not None:
             await self._do(said, call)
             return
         await call.answer(self.system(call))

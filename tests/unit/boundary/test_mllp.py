@@ -169,7 +169,7 @@ async def test_a_reply_that_is_not_exactly_one_frame_leaves_the_effect_unknown(
     async def act(call: Call) -> None:
         await call.answer(ODD[case])
 
-    peer.on["POST"] = act
+    peer.on["POST /SRM/S01"] = act
     result = await practice.commit()
     assert (result.effect, result.code, peer.mutations) == (Effect.UNKNOWN, Code.REPLY_UNRECOGNISED, 1)
 
@@ -177,13 +177,13 @@ async def test_a_reply_that_is_not_exactly_one_frame_leaves_the_effect_unknown(
 @pytest.mark.requirement("CARD-02", "FAIL-20")
 @pytest.mark.parametrize("behaviour", [closing, cut_in_the_frame, without_its_last_byte])
 async def test_a_reply_that_breaks_off_leaves_the_effect_unknown(practice: Any, peer: Peer, behaviour: Any) -> None:
-    peer.on["POST"] = behaviour
+    peer.on["POST /SRM/S01"] = behaviour
     result = await practice.commit()
     assert (result.effect, result.code, peer.mutations) == (Effect.UNKNOWN, Code.CONNECTION_LOST, 1)
 
 
 async def test_a_reply_beyond_the_connections_limit_is_given_up(practice: Any, peer: Peer) -> None:
-    peer.on["POST"] = endless
+    peer.on["POST /SRM/S01"] = endless
     result = await practice.commit()
     assert (result.effect, result.code, peer.mutations) == (Effect.UNKNOWN, Code.REPLY_UNRECOGNISED, 1)
 
@@ -193,7 +193,7 @@ async def test_a_reply_that_does_not_come_in_time_is_a_timeout(practice: Any, pe
     async def never(call: Call) -> None:
         await asyncio.Event().wait()
 
-    peer.on["POST"] = never
+    peer.on["POST /SRM/S01"] = never
     limits(practice, request_seconds=0.2)
     result = await practice.commit()
     assert (result.effect, result.code, peer.mutations) == (Effect.UNKNOWN, Code.EXTERNAL_TIMEOUT, 1)
@@ -205,7 +205,7 @@ async def test_a_frame_that_comes_in_pieces_is_one(practice: Any, peer: Peer) ->
             await call.answer(bytes([byte]))
             await asyncio.sleep(0)
 
-    peer.on["POST"] = piecewise
+    peer.on["POST /SRM/S01"] = piecewise
     assert (await practice.commit()).effect is Effect.APPLIED
 
 
@@ -227,7 +227,7 @@ async def test_an_acceptance_is_interim_where_an_application_reply_was_asked_for
     async def act(call: Call) -> None:
         await call.answer(said)
 
-    peer.on["POST"] = act
+    peer.on["POST /SRM/S01"] = act
     practice.guest.act = posting(("SRM/S01", message))
     result = await practice.commit()
     assert (result.effect, result.code, peer.mutations) == (effect, code, 1)
@@ -237,7 +237,7 @@ async def test_an_acceptance_alone_is_waited_upon_in_vain(practice: Any, peer: P
     async def act(call: Call) -> None:
         await call.answer(framed(ACCEPTED))
 
-    peer.on["POST"] = act
+    peer.on["POST /SRM/S01"] = act
     practice.guest.act = posting(("SRM/S01", ENHANCED))
     limits(practice, request_seconds=0.2)
     assert (await practice.commit()).code is Code.EXTERNAL_TIMEOUT

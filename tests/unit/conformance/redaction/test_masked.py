@@ -153,3 +153,30 @@ def test_no_value_survives_in_any_place(method: str, segment: str, body: object,
             0.0,
         )
         assert CANARY.casefold() not in record.model_dump_json().casefold()
+
+
+def test_an_hl7_message_shows_its_segments_and_its_closed_codes() -> None:
+    said = (
+        f"MSH|^~\\&|{CANARY}|B|||20310303||SRR^S01^SRR_S01|1|T|2.5.1|||AL|{CANARY}\rMSA|AE|{CANARY}|text\r"
+        f"ERR|||205^{CANARY}^HL70357|E|{CANARY}\rSCH|{'|' * 23}|Booked^{CANARY}\rQAK|{CANARY}|OK\r"
+        f"PID|1||{CANARY}\rZ{CANARY[:2]}|AE\r{CANARY}|x\r"
+    )
+    assert masked_body(said.encode()).split("\n") == [
+        "MSH|‹text 4›|‹text 9›|‹text 1›|||‹text 8›||SRR^S01^SRR_S01|‹text 1›|‹text 1›|2.5.1|||AL|‹text 9›",
+        "MSA|AE|‹text 9›|‹text 4›",
+        "ERR|||205^‹text 17›|‹text 1›|‹text 9›",
+        f"SCH|{'|' * 23}|Booked^‹text 9›",
+        "QAK|‹text 9›|OK",
+        "PID|‹text 1›||‹text 9›",
+        f"{HIDDEN}|‹text 2›",
+        f"{HIDDEN}|‹text 1›",
+    ]
+
+
+def test_a_message_is_named_and_nothing_like_it() -> None:
+    assert masked_target("/SRM/S01") == "/SRM/S01"
+    assert masked_target("/SRM/S01x") == masked_target("/S01/SRM") == f"/{HIDDEN}/{HIDDEN}"
+
+
+def test_a_message_without_end_is_bounded() -> None:
+    assert len(masked_body(b"MSH|^~\\&\r" + b"NTE|" * 5000 + b"NTE|x\r" * 5000)) <= 4000

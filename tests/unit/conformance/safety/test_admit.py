@@ -134,8 +134,10 @@ def test_plain_http_goes_to_this_machine_or_to_a_network_declared_private(write,
     resolves("93.184.216.34")
     admitted(write(base_url="https://vendor.example/"))
     for replacements in ((), private):
-        with pytest.raises(TargetError, match="plain http to a public address"):
-            admitted(write(*replacements, base_url="http://vendor.example/"))
+        for base_url in ("http://vendor.example/", "mllp://vendor.example:2575"):
+            with pytest.raises(TargetError, match="not encrypted, and leads to a public address"):
+                admitted(write(*replacements, base_url=base_url))
+    admitted(write(base_url="mllps://vendor.example"))
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "100.100.100.200", "224.0.0.1"])

@@ -43,18 +43,26 @@ def results(conformant: Callable[..., Results]) -> Results:
 
 
 @pytest.mark.requirement("CARD-07")
-def test_what_was_tried_without_a_credential_admits_no_connection_that_has_one(
-    tmp_path: Path, conformant: Callable[..., Results], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("base_url", "scheme", "refused"),
+    [
+        ("https://ehr.example.org/", Scheme.BEARER, True),
+        ("https://ehr.example.org/", Scheme.CLIENT_CERTIFICATE, True),
+        ("mllps://ehr.example.org:443", Scheme.CLIENT_CERTIFICATE, False),  # TLS alone judges it, and the boundary
+    ],
+)
+def test_what_was_tried_without_a_credential_admits_no_connection_whose_adapter_hears_of_one(
+    tmp_path: Path, conformant: Callable[..., Results], base_url: str, scheme: Scheme, refused: bool
 ) -> None:
     practice = PracticeId.random()
     connection = Connection(
         connection_id=ConnectionId.random(),
         practice=practice,
         adapter="sandbox",
-        base_url="https://ehr.example.org/",
+        base_url=base_url,
         hosts=("ehr.example.org:443",),
         zone="UTC",
-        credential=CredentialUse(scheme=Scheme.BEARER, name="vendor"),
+        credential=CredentialUse(scheme=scheme, name="vendor"),
     )
     local = LocalPractice.create(
         tmp_path / "practice", [connection], practice=practice, environment=Environment.PRODUCTION
@@ -92,9 +100,10 @@ def test_what_was_tried_without_a_credential_admits_no_connection_that_has_one(
         return admit(configuration, Keyring(configuration.keys), {"sandbox": adapter}, claims, now)
 
     state(credential=False)
-    with pytest.raises(ConfigurationError, match="tried without a credential"):
-        admitted()
-    state(credential=True)
+    if refused:
+        with pytest.raises(ConfigurationError, match="tried without a credential"):
+            admitted()
+        state(credential=True)
     assert admitted().admits(connection.connection_id, now)
 
 

@@ -1,0 +1,228 @@
+"""The HL7 v2 adapter: a placer application that speaks SRM and SQM to one filler over MLLP (HL7 v2.5.1 chapter 10).
+
+Owns: which messages are sent, in what order. A commit is one SRM; its reply proves an appointment only by an SRR that
+shows it, under our placer id, confirmed, as approved.
+Refuses: to change an appointment where the filler cannot be asked for it, or would carry out a request for a version
+that is no longer there; HL7 knows no condition, so the filler must give a changed appointment a new filler id.
+
+What a partner does not tell, a sealed connection declares (DIVERGENCES.md): `access-declared` stands for the right to
+schedule, `slots-declared` for the filler's own guard of its slots where it answers no queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import httpx
+
+from adapters.hl7v2 import mapping, replies
+from adapters.hl7v2.er7 import MalformedMessageError, Message, parse
+from adapters.hl7v2.mapping import Entry, declared
+from gateway.clock import Clock, SystemClock
+from gateway.contracts.adapter import (
+    Authorized,
+    Basis,
+    Claim,
+    Descriptor,
+    Exclusivity,
+    Idempotency,
+    Observation,
+    Proof,
+    Query,
+    Readiness,
+    Receipt,
+    Request,
+    TargetState,
+)
+from gateway.contracts.connection import Connection
+from gateway.contracts.failures import Code, Refusal
+from gateway.contracts.proposal import Operation
+from gateway.contracts.words import ObservationFinding
+from gateway.kit.reading import not_ready
+from gateway.kit.replies import judge
+
+
+class Hl7v2Adapter:
+    """Any filler application that takes SRM (ADAPT-05, ADAPT-09, CARD-01). Stateless; one serves all connections."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+
+    def describe(self, connection: Connection) -> Descriptor:
+        """What the partner was agreed to do; HL7 itself promises none of it."""
+        agreed = {name for name, value in connection.settings.items() if value is True}
+        asked = "query" in agreed
+        changes = (Operation.RESCHEDULE, Operation.CANCEL) if {"query", "filler-id-changes"} <= agreed else ()
+        lookup = Idempotency.LOOKUP if asked else Idempotency.NONE
+        return Descriptor(
+            adapter="hl7v2",
+            operations=(Operation.BOOK, *changes),
+            idempotency=Idempotency.UNIQUE if "placer-id-unique" in agreed else lookup,
+            exclusivity=Exclusivity.ENFORCED if "error-slot-taken" in connection.settings else Exclusivity.NONE,
+            observation=Basis.BY_KEY if asked else Basis.NONE,
+            safe_posts=("/SQM/S25",) if asked else ("/NMQ/N01",),
+            requests_per_attempt=4,  # target and slot; the request; one observation
+        )
+
+    async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
+        """The filler answers now, and shows the target and the slot, where it can be asked."""
+        if not mapping.is_expressible(request, self._clock.now()):
+            return not_ready(Code.REPLY_UNRECOGNISED)
+        found: Entry | None = None
+        try:
+            if declared(request, "query"):
+                target, found = await self._target(request, read)
+            else:
+                target = await self._unseen(request, read)
+        except Refusal as refusal:
+            return not_ready(refusal.code)
+        except MalformedMessageError:
+            return not_ready(Code.REPLY_UNRECOGNISED)
+        return Readiness(
+            available=Proof.PROVEN,
+            credentials=Proof.PROVEN,  # TLS took the certificate, or the sealed connection says that there is none
+            authorised=Proof.PROVEN if declared(request, "access-declared") else Proof.UNVERIFIABLE,
+            target=target,
+            prepared=found,
+        )
+
+    async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        """One SRM. Nothing is looked up afterwards: a reply that leaves a question open ends UNKNOWN."""
+        request, approved = authorized.request, authorized.prepared
+        filler = approved.filler if isinstance(approved, Entry) else ""
+        if request.operation is not Operation.BOOK and not filler:
+            raise ValueError("a change needs the approved version's filler id from readiness")
+        said = mapping.request_message(request, self._clock.now(), filler)
+        answer = await write.post(f"SRM/{mapping.EVENTS[request.operation]}", content=said)
+        try:
+            return _receipt(parse(answer.content, mapping.charset(request)), request)
+        except MalformedMessageError:
+            return Receipt.unknown()
+
+    async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
+        """Looks under the appointment's placer id."""
+        request, found = query.request, None
+        finding = ObservationFinding.INDETERMINATE
+        try:
+            if declared(request, "query"):
+                found = await self._find(request, read)
+                finding = _finding(request, found)
+        except (Refusal, MalformedMessageError):
+            finding = ObservationFinding.INDETERMINATE
+        basis = Basis.BY_KEY if declared(request, "query") else Basis.NONE
+        return Observation(
+            finding=finding,
+            basis=basis,
+            version=found.version if found else None,
+            identifier=found.filler if found else None,
+        )
+
+    async def _target(self, request: Request, read: httpx.AsyncClient) -> tuple[TargetState, Entry | None]:
+        """The state of target appointment and slot, and the appointment that a change starts from."""
+        found: Entry | None = None
+        if request.operation is not Operation.BOOK:
+            found = await self._find(request, read)
+            if found is None or found.is_over:
+                return TargetState.ABSENT, None
+            if not request.is_approved_version(found.version) or not found.is_about(request) or not found.filler:
+                return TargetState.CHANGED, None
+        if request.operation is not Operation.CANCEL:
+            shown = await self._ask(request, mapping.slot_query, read)
+            besides = found.placer if found else None
+            if any(each.overlaps(request) and not each.is_over and each.placer != besides for each in shown):
+                return TargetState.TAKEN, None
+        return TargetState.OPEN, found
+
+    async def _unseen(self, request: Request, read: httpx.AsyncClient) -> TargetState:
+        """Any acknowledgement of ours, a rejection included, comes from the application that answers now."""
+        tag = self._tag()
+        answer = await read.post("NMQ/N01", content=mapping.probe(request, tag, self._clock.now()))
+        if _acknowledged(parse(answer.content, mapping.charset(request)), tag) not in ("AA", "AE", "AR"):
+            raise MalformedMessageError("no acknowledgement")
+        guarded = request.operation is Operation.BOOK and declared(request, "slots-declared")
+        return TargetState.OPEN if guarded else TargetState.UNVERIFIABLE
+
+    async def _find(self, request: Request, read: httpx.AsyncClient) -> Entry | None:
+        """The appointment under our placer id. None where the filler says that it has no data."""
+        shown = await self._ask(request, mapping.key_query, read)
+        if not shown:
+            return None
+        ours = [each for each in shown if each.placer == mapping.placer_id(request)]
+        if len(ours) != 1 or len(ours[0].spans) > 1:
+            raise MalformedMessageError("not one appointment under one key, at one time")
+        return ours[0]
+
+    async def _ask(self, request: Request, query: mapping.Ask, read: httpx.AsyncClient) -> Sequence[Entry]:
+        """What an SQR shows, all of it; nothing where it says that nothing was found. Raises `Refusal` or
+        `MalformedMessageError`."""
+        tag = self._tag()
+        answer = await read.post("SQM/S25", content=query(request, tag, self._clock.now()))
+        reply = parse(answer.content, mapping.charset(request))
+        said = _acknowledged(reply, tag)
+        if said != "AA":
+            raise Refusal(replies.asked(said, _errors(reply), request.settings))
+        qak, shown = reply.one("QAK"), mapping.entries(reply, request)
+        whole = qak.text(1) in ("", tag) and not any(reply.all("DSC"))
+        if reply.one("MSH").text(9) != "SQR" or not whole or (qak.text(2), bool(shown)) not in _FOUND:
+            raise MalformedMessageError("no whole answer to the query")
+        return shown
+
+    def _tag(self) -> str:
+        """Fresh for every query: some fillers answer a control id that they know from memory."""
+        return f"Q{self._clock.token()[:19]}".upper()
+
+
+_FOUND = (("OK", True), ("NF", False))
+"""QAK-2 (table 0208), and whether appointments are shown."""
+
+
+def _acknowledged(reply: Message, control_id: str) -> str:
+    """MSA-1 of a reply to that very message; raises `MalformedMessageError`."""
+    msa = reply.one("MSA")
+    if msa.text(2) != control_id:
+        raise MalformedMessageError("a reply to another message")
+    return msa.text(1)
+
+
+def _errors(reply: Message) -> list[tuple[str, str]]:
+    """Standard code and partner's code of each error: ERR-3 and ERR-5, before v2.5 ERR-1.4, before v2.4 MSA-6. A
+    warning is none."""
+    found = [each for each in reply.all("ERR") if each.text(4) in ("", "E", "F")]
+    told = [(each.text(3) or each.text(1, 4), each.text(5)) for each in found]
+    return [each for each in told if any(each)] or [(code, "") for code in [reply.one("MSA").text(6)] if code]
+
+
+def _receipt(reply: Message, request: Request) -> Receipt:
+    said = _acknowledged(reply, mapping.own_key(request))
+    kind, event = (reply.one("MSH").text(9, number) for number in (1, 2))
+    shown = mapping.entries(reply, request)
+    if said != "AA" or kind != "SRR" or not shown:
+        return replies.rejected(request.operation, said, _errors(reply), request.settings)
+    if len(shown) != 1 or event != mapping.EVENTS[request.operation]:
+        return Receipt.unknown(Code.REPLY_DEVIATES)
+    (entry,) = shown
+    judged = judge(replies.STATUSES, request.operation, entry.status)
+    if judged.claim is not Claim.APPLIED:
+        return judged
+    if not entry.carries_out(request) or entry.group not in ("", mapping.own_key(request)):
+        return Receipt.unknown(Code.REPLY_DEVIATES)
+    return Receipt.applied(identifier=entry.filler or None, version=entry.version)
+
+
+def _finding(request: Request, found: Entry | None) -> ObservationFinding:
+    """A change is known by its own key in SCH-4, and its absence by the approved version."""
+    booking = request.operation is Operation.BOOK
+    if found is None:
+        return ObservationFinding.ABSENT if booking else ObservationFinding.INDETERMINATE
+    status = judge(replies.STATUSES, request.operation, found.status)
+    done = status.claim is Claim.APPLIED and found.carries_out(request)
+    if done and found.group in (mapping.own_key(request), "" if booking else None):
+        return ObservationFinding.PRESENT
+    if status.code is Code.ACCEPTED_PENDING:
+        return ObservationFinding.INDETERMINATE
+    if booking:
+        return ObservationFinding.DIFFERENT
+    if request.is_approved_version(found.version):
+        return ObservationFinding.ABSENT
+    mine = found.group == mapping.own_key(request)
+    return ObservationFinding.DIFFERENT if mine else ObservationFinding.INDETERMINATE

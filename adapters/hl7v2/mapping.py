@@ -1,0 +1,289 @@
+"""Between particulars and messages: what is asked of a filler, and what its replies show.
+
+Owns: the fields. The placer appointment id (ARQ-1, SCH-1) is the native key of the booking, for the appointment's life;
+the placer group number (ARQ-4, SCH-4) is the native key of the latest request; MSH-10 of a request is its native key.
+Refuses, as ValueError: what the connection's character set or wall time cannot say. Pure.
+Source: HL7 v2.5.1 chapter 10. Settings are those of DIVERGENCES.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+
+from adapters.hl7v2.er7 import MalformedMessageError, Message, Segment, escaped, instant, message, segment, stamp
+from gateway.contracts.adapter import Request
+from gateway.contracts.proposal import Operation, Role
+
+EVENTS: Final = MappingProxyType({Operation.BOOK: "S01", Operation.RESCHEDULE: "S02", Operation.CANCEL: "S04"})
+_ACTIONS: Final = MappingProxyType({Operation.BOOK: "A", Operation.RESCHEDULE: "U", Operation.CANCEL: "D"})
+_KEY_SIGNS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_KEY_LENGTH: Final = 20  # of MSH-10 in v2.5.1; 103 bits
+_MINUTES: Final = "min^minute^ISO+"
+_RESOURCES: Final = ("AIS", "AIG", "AIP", "AIL")
+Ask = Callable[[Request, str, datetime], bytes]
+_MOST_SPANS: Final = 9
+_MOST_CHARACTERS: Final = 1000
+_MOST: Final = 100
+"""Appointments that one query asks for."""
+
+
+def setting(request: Request, name: str, otherwise: str = "") -> str:
+    value = request.settings.get(name, otherwise)
+    return value if isinstance(value, str) else otherwise
+
+
+def declared(request: Request, name: str) -> bool:
+    return request.settings.get(name) is True
+
+
+def charset(request: Request) -> str:
+    return setting(request, "charset", "UNICODE UTF-8")
+
+
+def own_key(request: Request) -> str:
+    """The native key of this very request."""
+    return request.native_key(_KEY_SIGNS, _KEY_LENGTH)
+
+
+def placer_id(request: Request) -> str:
+    """The key under which the appointment was booked."""
+    return own_key(request) if request.operation is Operation.BOOK else request.target_key(_KEY_SIGNS, _KEY_LENGTH)
+
+
+def request_message(request: Request, now: datetime, filler_id: str = "") -> bytes:
+    """The one mutating message of a commit; `filler_id` is SCH-2 of the approved version."""
+    kind = f"SRM^{EVENTS[request.operation]}^SRM_S01"
+    arq = _arq(request, placer_id(request), own_key(request), filler_id)
+    return _message(request, kind, own_key(request), now, [arq, _pid(request), *_resources(request)])
+
+
+def key_query(request: Request, tag: str, now: datetime) -> bytes:
+    """What stands under the appointment's placer id; MSH-10 and the query's id are `tag`."""
+    names = request.identifiers
+    said = [
+        _qrd(request, tag, names[request.particulars.patient], now),
+        _arq(request, placer_id(request)),
+        _pid(request),
+        segment("RGS", {1: "1"}),
+    ]
+    return _message(request, "SQM^S25^SQM_S25", tag, now, said)
+
+
+def slot_query(request: Request, tag: str, now: datetime) -> bytes:
+    """Booked slots of the participants between start and end."""
+    names, what = request.identifiers, request.particulars
+    who = names[what.participants[0].participant]
+    said = [_qrd(request, tag, who, now), _arq(request, tag, timed=True), *_resources(request)]
+    return _message(request, "SQM^S25^SQM_S25", tag, now, said)
+
+
+def probe(request: Request, tag: str, now: datetime) -> bytes:
+    """A question for the application's clock (chapter 14), where it answers none about schedules."""
+    return _message(request, "NMQ^N01^NMQ_N01", tag, now, [segment("NCK", {1: _stamp(request, now)})])
+
+
+def is_expressible(request: Request, now: datetime) -> bool:
+    """Whether the request can be said at all: whole seconds, minutes long, one wall time, characters of the set."""
+    what = request.particulars
+    if what.start.microsecond or (what.end - what.start) % timedelta(minutes=1):
+        return False
+    try:
+        request_message(request, now)
+    except ValueError:
+        return False
+    return True
+
+
+def _message(request: Request, kind: str, control_id: str, now: datetime, said: list[str]) -> bytes:
+    enhanced = "AL" if setting(request, "acknowledgement") == "enhanced" else ""
+    header = {
+        3: escaped(setting(request, "sending-application", "GATEWAY")),
+        4: escaped(setting(request, "sending-facility")),
+        5: escaped(setting(request, "receiving-application")),
+        6: escaped(setting(request, "receiving-facility")),
+        7: stamp(now.replace(microsecond=0), request.connection.zone, offset=True),
+        9: kind,
+        10: control_id,
+        11: setting(request, "processing-id", "P"),
+        12: setting(request, "version", "2.5.1"),
+        15: enhanced,
+        16: enhanced,
+        18: charset(request),
+    }
+    # MSH-1 is the separator itself, so that MSH-2 comes where any other segment has its first field.
+    msh = segment("MSH", {1: "^~\\&", **{number - 1: value for number, value in header.items()}})
+    return message([msh, *said], charset(request))
+
+
+def _arq(request: Request, placer: str, group: str = "", filler: str = "", *, timed: bool = False) -> str:
+    what = request.particulars
+    namespace = escaped(setting(request, "sending-application", "GATEWAY"))
+    fields = {
+        1: f"{placer}^{namespace}",
+        2: filler,
+        4: f"{group}^{namespace}" if group else "",
+        6: escaped(what.reason or "Routine"),
+        15: escaped(setting(request, "contact", "GATEWAY")),
+        19: escaped(setting(request, "entered-by", "GATEWAY")),
+    }
+    if group or timed:
+        start = _stamp(request, what.start)
+        fields |= {9: _length(request), 10: _MINUTES, 11: f"{start}^{start}"}
+    return segment("ARQ", fields)
+
+
+def _pid(request: Request) -> str:
+    patient = escaped(request.identifiers[request.particulars.patient])
+    authority, name = setting(request, "patient-authority"), setting(request, "patient-name")
+    return segment("PID", {1: "1", 3: f"{patient}^^^{escaped(authority)}" if authority else patient, 5: name})
+
+
+def _resources(request: Request) -> Iterator[str]:
+    """One group: the service with its time, participants by role, and the place."""
+    names, what, action = request.identifiers, request.particulars, _ACTIONS[request.operation]
+    start, length = _stamp(request, what.start), _length(request)
+    yield segment("RGS", {1: "1", 2: action})
+    yield segment("AIS", {1: "1", 2: action, 3: escaped(names[what.service]), 4: start, 7: length, 8: _MINUTES})
+    person = setting(request, "personnel-segment", "AIP")
+    for number, each in enumerate(what.participants, start=1):
+        common = {1: str(number), 2: action, 3: escaped(names[each.participant])}
+        timing = (6, 9, 10) if each.role is Role.PRACTITIONER and person == "AIP" else (8, 11, 12)
+        kind = {4: escaped(setting(request, "resource-type", each.role))} if timing[0] == 8 else {}
+        yield segment(
+            "AIG" if kind else "AIP", {**common, **kind, **dict(zip(timing, (start, length, _MINUTES), strict=True))}
+        )
+    yield segment("AIL", {1: "1", 2: action, 3: escaped(names[what.location]), 6: start, 9: length, 10: _MINUTES})
+
+
+def _qrd(request: Request, tag: str, who: str, now: datetime) -> str:
+    place = escaped(request.identifiers[request.particulars.location])
+    what = "SBK^Booked slots^HL70048"
+    time = stamp(now.replace(microsecond=0), request.connection.zone, offset=True)
+    return segment("QRD", {1: time, 2: "R", 3: "I", 4: tag, 7: f"{_MOST}^RD", 8: escaped(who), 9: what, 10: place})
+
+
+def _stamp(request: Request, moment: datetime) -> str:
+    return stamp(moment, request.connection.zone, offset=declared(request, "offsets"))
+
+
+def _length(request: Request) -> str:
+    return str((request.particulars.end - request.particulars.start) // timedelta(minutes=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One appointment as a reply shows it. `spans` are all the times that it states, which should be one."""
+
+    placer: str = field(repr=False)
+    filler: str = field(repr=False)
+    group: str = field(repr=False)
+    status: str
+    spans: frozenset[tuple[datetime, datetime]] = field(repr=False)
+    patients: frozenset[str] = field(repr=False)
+    resources: frozenset[tuple[str, str]] = field(repr=False)
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in ("CANCELLED", "DELETED", "DC", "NOSHOW")
+
+    @property
+    def version(self) -> str:
+        spans = sorted(f"{start.isoformat()}/{end.isoformat()}" for start, end in self.spans)
+        return "|".join((self.placer, self.filler, self.group, self.status, *spans))
+
+    def overlaps(self, request: Request) -> bool:
+        """One that states no time counts as there."""
+        what = request.particulars
+        return not self.spans or any(start < what.end and end > what.start for start, end in self.spans)
+
+    def is_about(self, request: Request) -> bool:
+        """Whether patient, participants and place are the approved ones, as far as they are shown."""
+        names, what = request.identifiers, request.particulars
+        shown = {kind for kind, _ in self.resources}
+        asked = {(each.split("|")[0], each.split("|")[3]) for each in list(_resources(request))[1:]}
+        resources = {(kind, escaped(name)) for kind, name in self.resources}
+        return (not self.patients or names[what.patient] in self.patients) and all(
+            (kind, name) in resources for kind, name in asked if kind in shown
+        )
+
+    def carries_out(self, request: Request) -> bool:
+        """Whether this is what was approved, and nothing else. A cancelled appointment need not show its time."""
+        what = request.particulars
+        silent = request.operation is Operation.CANCEL and not self.spans
+        timed = silent or self.spans == {(what.start, what.end)}
+        return timed and self.placer == placer_id(request) and self.is_about(request)
+
+
+def entries(reply: Message, request: Request) -> tuple[Entry, ...]:
+    """Every appointment of an SRR or SQR; raises `MalformedMessageError`."""
+    found: list[list[Segment]] = []
+    for each in reply.segments:
+        if each.name == "SCH":
+            found.append([])
+        if found:
+            found[-1].append(each)
+    return tuple(_entry(group, request.connection.zone) for group in found)
+
+
+def _entry(group: list[Segment], zone: str) -> Entry:
+    sch = group[0]
+    starts, ends = set[datetime](), set[datetime]()
+    for each, start, end, length, unit in _times(group):
+        begin = instant(each.text(*start), zone) if each.text(*start) else None
+        if begin is not None:
+            starts.add(begin)
+        if end is not None and each.text(*end):
+            ends.add(instant(each.text(*end), zone))
+        elif begin is not None and length and each.text(length):
+            ends.add(begin + _duration(each.text(length), each.text(unit)))
+    if starts and not ends and sch.text(9):
+        ends = {start + _duration(sch.text(9), sch.text(10)) for start in starts}
+    if bool(starts) is not bool(ends) or len(starts) * len(ends) > _MOST_SPANS:
+        raise MalformedMessageError("a start or an end alone, or more times than one appointment can have")
+    shown = Entry(
+        placer=sch.text(1),
+        filler="^".join(escaped(sch.text(2, component)) for component in (1, 2, 3, 4)).rstrip("^"),
+        group=sch.text(4),
+        status=sch.text(25).upper(),
+        spans=frozenset((start, end) for start in starts for end in ends),
+        patients=frozenset(name for each in group if each.name == "PID" for name in each.texts(3)),
+        resources=frozenset((each.name, each.text(3)) for each in group if each.name in _RESOURCES),
+    )
+    if len(shown.version) > _MOST_CHARACTERS:
+        raise MalformedMessageError("identifiers that are none")
+    return shown
+
+
+_Place = tuple[int, int] | tuple[int]
+
+
+def _times(group: list[Segment]) -> Iterator[tuple[Segment, _Place, _Place | None, int, int]]:
+    """Where times may stand: SCH-11 (a TQ), TQ1, and the resources' own start and duration."""
+    places: dict[str, tuple[_Place, _Place | None, int, int]] = {
+        "SCH": ((11, 4), (11, 5), 0, 0),
+        "TQ1": ((7,), (8,), 0, 0),
+        "AIS": ((4,), None, 7, 8),
+        "AIG": ((8,), None, 11, 12),
+        "AIP": ((6,), None, 9, 10),
+        "AIL": ((6,), None, 9, 10),
+    }
+    return ((each, *places[each.name]) for each in group if each.name in places)
+
+
+def _duration(text: str, unit: str) -> timedelta:
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or unit.upper() not in _UNITS:
+        raise MalformedMessageError("no duration")
+    return int(text) * _UNITS[unit.upper()]
+
+
+_UNITS: Final = MappingProxyType(
+    {
+        **dict.fromkeys(("", "M", "MIN", "MINUTE", "MINUTES"), timedelta(minutes=1)),
+        **dict.fromkeys(("S", "SEC", "SECONDS"), timedelta(seconds=1)),
+        **dict.fromkeys(("H", "HR", "HOUR", "HOURS"), timedelta(hours=1)),
+    }
+)
