@@ -73,7 +73,7 @@ WRITES: dict[str, tuple[Say, State, Code, Effect]] = {
     "stack trace": (
         lambda v: v.reply(500, v.aviary.one_of_each("stack trace").encode()),
         State.ERROR,
-        Code.REPLY_UNRECOGNISED,
+        Code.EXTERNAL_ERROR,
         Effect.UNKNOWN,
     ),
     "accepted for later": (
