@@ -59,7 +59,7 @@ selftest: $(VENV)/dev.stamp ## try the conformance suite on adapters broken on p
 conformance: $(VENV)/dev.stamp $(CLINIC)/stamp ## try our own adapters on peers from Python packages (ADAPTERS="caldav …" REPORTS=directory; WRITE=1: keep it)
 	$(BIN)/python -m conformance.rounds $(ADAPTERS) --reports $(REPORTS) $(if $(WRITE),--write)
 
-fhir-servers: ## build HAPI FHIR, for adapters/fhir/conformance-hapi.toml (needs Java 17 and Maven)
+fhir-servers: ## build HAPI FHIR, for adapters/fhir/hapi.toml (needs Java 17 and Maven)
 	mvn --quiet --batch-mode --file adapters/fhir/servers/hapi/pom.xml compile
 
 requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalogue they hold (THRESHOLD=95)

@@ -129,7 +129,7 @@ async def test_a_server_that_was_not_built_is_not_started(tmp_path: Path, monkey
 
 
 def test_the_target_file_speaks_of_what_stands_in_the_server() -> None:
-    path = Path(running.__file__).parents[1] / "conformance-hapi.toml"
+    path = Path(running.__file__).parents[1] / "hapi.toml"
     target = tomllib.loads(path.read_text(encoding="utf-8"))
     pool, contents = target["pool"], list(running._contents())
     names = {f"{each['resourceType']}/{each['id']}" for each in contents}
