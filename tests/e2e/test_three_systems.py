@@ -50,10 +50,14 @@ class System:
         """What an engineer writes down to connect it."""
         told, base = self.target.connection, self.premises.base_url
         credential = told.credential.model_dump(mode="json", exclude_none=True) | {"name": self.name}
+        hosts = [urlsplit(base).netloc]
+        if (tokens := self.premises.token_url) is not None:
+            credential["token"] |= {"url": tokens}
+            hosts = sorted({*hosts, urlsplit(tokens).netloc})
         return {
             "adapter": self.name,
             "base_url": base,
-            "hosts": [urlsplit(base).netloc],
+            "hosts": hosts,
             "zone": told.zone,
             "dialect": told.dialect,
             "credential": credential,
@@ -168,7 +172,7 @@ def test_one_practice_books_moves_and_cancels_in_three_systems(clinic: Practice,
 
 def test_a_system_that_fails_blocks_its_own_connection_alone(clinic: Practice, systems: dict[str, System]) -> None:
     broken = systems["athenahealth"]
-    keep(clinic, broken, "revoked")
+    keep(clinic, broken, "nobody:revoked")
     ended = {}
     try:
         for number, system in enumerate(systems.values()):
