@@ -7,10 +7,10 @@ Refuses: to guess. A reply that no row names is unrecognised, hence UNKNOWN or I
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import httpx
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, StringConstraints
 
 from adapters.sandbox.replies import BOOKING, CHANGE
 from gateway.contracts.adapter import Basis, Claim, Observation, Receipt, Request, TargetState
@@ -21,6 +21,10 @@ from gateway.kit.reading import Said, said, shaped
 from gateway.kit.replies import ANY, judge
 
 PROBLEM_PREFIX: Final = "urn:sandbox-problem:"
+
+
+Short = Annotated[str, StringConstraints(max_length=200)]
+"""An identifier or a version as the sandbox makes them; anything longer is none of its."""
 
 
 class Health(Said):
@@ -55,8 +59,8 @@ class Status(StrEnum):
 class Appointment(Booking):
     """The sandbox's record. `keys` are the native keys of all its writes."""
 
-    id: str
-    version: str
+    id: Short
+    version: Short
     status: Status
     keys: tuple[str, ...]
 

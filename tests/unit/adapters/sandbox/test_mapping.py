@@ -101,6 +101,13 @@ def test_success_is_the_record_as_approved_with_its_identifier_and_version(reque
         assert receipt == Receipt.applied(identifier="a1", version="2")
 
 
+@pytest.mark.parametrize("member", ["id", "version"])
+def test_a_record_whose_name_no_sandbox_gives_is_unrecognised(request_made: Request, member: str) -> None:
+    assert (
+        mapping.receipt(reply(200, record(request_made, **{member: "x" * 70_000})), request_made) == Receipt.unknown()
+    )
+
+
 @pytest.mark.parametrize("status", [202, 203, 204, 206, 300, 304])
 def test_no_other_status_is_a_success(request_made: Request, status: int) -> None:
     assert mapping.receipt(reply(status, record(request_made)), request_made) == Receipt.unknown()
