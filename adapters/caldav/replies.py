@@ -17,9 +17,8 @@ from gateway.contracts.adapter import Proof, Receipt, Request
 from gateway.contracts.connection import Scheme
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
+from gateway.kit.access import declared_access
 from gateway.kit.replies import ANY, Row, Table, judge
-
-ACCESS_DECLARED: Final = "access-declared"
 
 _DUPLICATE: Final = Receipt.unknown(Code.DUPLICATE_KEY)
 _FORBIDDEN: Final = Receipt.refused(Code.EXTERNAL_FORBIDDEN)
@@ -154,13 +153,13 @@ def credentials_proof(request: Request, collection: Collection) -> Proof:
     if request.connection.credential.scheme is Scheme.NONE or collection.authenticated:
         return Proof.PROVEN
     if collection.authenticated is None:
-        return Proof.PROVEN if request.settings.get(ACCESS_DECLARED) is True else Proof.UNVERIFIABLE
+        return declared_access(request)
     return Proof.REFUTED  # a public calendar answers anybody: our credentials were not needed, or not seen
 
 
 def write_proof(request: Request, collection: Collection) -> Proof:
     """Whether the server grants the privilege that the PUT needs (RFC 3744 §3, appendix B); GATE-26."""
     if collection.privileges is None:
-        return Proof.PROVEN if request.settings.get(ACCESS_DECLARED) is True else Proof.UNVERIFIABLE
+        return declared_access(request)
     specific = "bind" if request.operation is Operation.BOOK else "write-content"
     return Proof.REFUTED if collection.privileges.isdisjoint({"all", "write", specific}) else Proof.PROVEN

@@ -15,8 +15,8 @@ from typing import Final, Literal
 
 from adapters.fhir.resources import Element
 from gateway.contracts.adapter import Proof, Request
+from gateway.kit.access import declared_access
 
-ACCESS_DECLARED: Final = "access-declared"
 IF_MATCH_DECLARED: Final = "if-match-declared"
 OPERATIONS_DECLARED: Final = "operations-declared"
 
@@ -95,7 +95,7 @@ def proofs(statement: CapabilityStatement, needs: Needs, request: Request) -> tu
     available = Proof.PROVEN if sound else Proof.UNVERIFIABLE
     if lacks(needs.writes):
         return available, Proof.REFUTED
-    return available, Proof.PROVEN if request.settings.get(ACCESS_DECLARED) is True else Proof.UNVERIFIABLE
+    return available, declared_access(request)
 
 
 _NOTHING: Final = OnType(type="")

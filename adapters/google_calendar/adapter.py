@@ -33,9 +33,9 @@ from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
+from gateway.kit.access import declared_access
 from gateway.kit.reading import not_ready
 
-ACCESS_DECLARED: Final = "access-declared"
 _QUIET: Final = {"sendUpdates": "none"}
 _FIELDS: Final = "accessRole,nextPageToken,items(id,status,transparency,extendedProperties/private)"
 """Of other people's events no more than this travels."""
@@ -72,7 +72,7 @@ class GoogleCalendarAdapter:
         return Readiness(
             available=Proof.PROVEN,
             credentials=Proof.PROVEN,  # nobody has a role that writes without being known
-            authorised=Proof.PROVEN if request.settings.get(ACCESS_DECLARED) is True else Proof.UNVERIFIABLE,
+            authorised=declared_access(request),
             target=mapping.target_state(request, event, page),
             prepared=event.etag if event else None,
         )

@@ -12,8 +12,6 @@ Setting `access-declared` (true) of a sealed connection vouches for that; withou
 
 from __future__ import annotations
 
-from typing import Final
-
 import httpx
 
 from adapters.msgraph import mapping, replies
@@ -34,9 +32,8 @@ from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
+from gateway.kit.access import declared_access
 from gateway.kit.reading import not_ready, said
-
-ACCESS_DECLARED: Final = "access-declared"
 
 
 class GraphAdapter:
@@ -75,7 +72,7 @@ class GraphAdapter:
         return Readiness(
             available=Proof.PROVEN,
             credentials=Proof.PROVEN,  # nobody may edit a calendar without being known
-            authorised=Proof.PROVEN if request.settings.get(ACCESS_DECLARED) is True else Proof.UNVERIFIABLE,
+            authorised=declared_access(request),
             target=mapping.target_state(request, events, slot),
             prepared=_target(events),
         )

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from gateway.contracts.adapter import Proof, Receipt, TargetState
 from gateway.contracts.failures import Code, Refusal
+from gateway.kit.access import ACCESS_DECLARED, declared_access
 from gateway.kit.reading import READS, Said, not_ready, said, shaped
 from gateway.kit.replies import ANY, Row, Table, judge
 from gateway.kit.wall_time import AmbiguousWallTimeError, to_instant, to_wall
+from gateway.testing import make_connection, make_request
 
 TABLE: Table = MappingProxyType(
     {
@@ -127,3 +129,16 @@ def test_wall_time_leads_back_to_its_instant(moment: datetime, zone: str) -> Non
     assert wall.tzinfo is None
     assert to_instant(wall, zone) == instant
     assert abs(wall - instant.replace(tzinfo=None)) < timedelta(hours=15)
+
+
+@pytest.mark.parametrize(
+    ("declared", "proof"),
+    [(True, Proof.PROVEN), (False, Proof.UNVERIFIABLE), ("true", Proof.UNVERIFIABLE), (1, Proof.UNVERIFIABLE)],
+)
+def test_a_sealed_connection_vouches_for_access_by_true_alone(declared: bool | str | int, proof: Proof) -> None:
+    connection = make_connection("https://ehr.example.org/", settings={ACCESS_DECLARED: declared})
+    assert declared_access(make_request(connection)) is proof
+
+
+def test_unsaid_access_is_unverifiable() -> None:
+    assert declared_access(make_request("https://ehr.example.org/")) is Proof.UNVERIFIABLE

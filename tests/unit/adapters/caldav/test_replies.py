@@ -12,6 +12,7 @@ from adapters.caldav.dav import Collection
 from gateway.contracts.adapter import Claim, Proof, Receipt, Request
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
+from gateway.kit.access import ACCESS_DECLARED
 from gateway.kit.replies import ANY
 
 MakeRequest = Callable[..., Request]
@@ -129,7 +130,7 @@ def test_an_ambiguous_reply_is_judged_by_what_the_look_found(
 def test_the_right_to_write_is_proven_refuted_or_unverifiable(
     make_request: MakeRequest, operation: Operation, privileges: set[str] | None, declared: bool, expected: Proof
 ) -> None:
-    request = make_request(operation, **{replies.ACCESS_DECLARED: declared})
+    request = make_request(operation, **{ACCESS_DECLARED: declared})
     told = None if privileges is None else frozenset(privileges)
     assert replies.write_proof(request, Collection(holds_events=True, authenticated=True, privileges=told)) is expected
 
@@ -147,6 +148,6 @@ def test_the_right_to_write_is_proven_refuted_or_unverifiable(
 def test_credentials_count_only_where_the_server_saw_them(
     make_request: MakeRequest, authenticated: bool | None, declared: bool, expected: Proof
 ) -> None:
-    request = make_request(**{replies.ACCESS_DECLARED: declared})
+    request = make_request(**{ACCESS_DECLARED: declared})
     told = Collection(holds_events=True, authenticated=authenticated, privileges=None)
     assert replies.credentials_proof(request, told) is expected
