@@ -43,7 +43,7 @@ CANARIES = (
 # Configuration in which an empty mapping, or text, may be meant.
 OPEN = {
     *(("Connection", "base_url"), ("Connection", "settings"), ("Connection", "limits"), ("Descriptor", "safe_posts")),
-    ("TokenEndpoint", "scope"),
+    *(("TokenEndpoint", name) for name in ("scope", "issuer", "subject", "audience", "key_id")),
 }
 # Names that the gateway itself copies from its sealed configuration into an event; no caller writes them.
 CONFIGURED_NAMES = {("Event", "policy"), ("Event", "view"), ("Event", "sink")}
