@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PACKAGES = ("gateway", "adapters", "conformance")
-NOT_OURS = {".git", ".venv", ".venv-bench", "build", "dist", "__pycache__"}
+NOT_OURS = {".git", "build", "dist", "__pycache__"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ def _walk(directory: Path) -> Iterator[Path]:
     for entry in os.scandir(directory):
         if (
             entry.name in NOT_OURS
+            or entry.name.startswith(".venv")
             or entry.name.endswith(("_cache", ".egg-info", ".pyc"))
             or entry.name == ".hypothesis"
         ):
