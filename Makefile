@@ -17,6 +17,7 @@ REPORTS ?= build/conformance-$(shell date +%Y%m%d-%H%M%S)
 THRESHOLD ?= 95
 SECONDS ?= 600
 SEED ?= 1
+TESTERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 TRIALS ?= 10000
 ADAPTERS ?=
 
@@ -32,7 +33,7 @@ demo: $(VENV)/demo.stamp ## set up, then book, reschedule and cancel against a r
 test: check pytest ## set up, then everything that must hold: lint, types, import rules, tests
 
 pytest: $(VENV)/dev.stamp ## the tests alone, a file to a processor at a time
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile
 
 check: lint types imports ## everything but the tests
 

@@ -79,24 +79,26 @@ def headline(outcome: Outcome) -> Headline:
         return Headline(Tone.GOOD, "Confirmed: the external system holds the approved change.")
     if outcome.code in (Code.CHECK_PASSED, Code.OBSERVED):
         return Headline(Tone.GOOD, f"{FAILURES[outcome.code].meaning.capitalize()}.")
+    if outcome.standing is Standing.UNRESOLVED:
+        return Headline(Tone.CARE, _unresolved(outcome))
     if outcome.resolution is Finding.HANDLED_BY_HAND:
         return Headline(Tone.CARE, "Handled by hand, says a human; not made by this attempt.")
     if outcome.resolution is Finding.ABSENT:
         return Headline(Tone.BAD, "Not made: a human found that nothing took effect.")
     if outcome.state is State.PAUSED:
         return Headline(Tone.CARE, "Paused before anything was sent: policy wants a human's answer.")
-    if outcome.standing is Standing.UNRESOLVED:
-        return Headline(Tone.CARE, _unresolved(outcome))
     return Headline(Tone.BAD, f"Not made: {FAILURES[outcome.code].meaning}.")
 
 
 def _unresolved(outcome: Outcome) -> str:
-    if outcome.attempt is None:
-        return f"This call did nothing, and what earlier ones did cannot be told: {FAILURES[outcome.code].meaning}."
     if outcome.effect is Effect.APPLIED:
         return f"Applied, but unfinished: {FAILURES[outcome.code].meaning}."
     if outcome.effect is Effect.UNKNOWN:
         return f"Not known whether it was made: {FAILURES[outcome.code].meaning}."
+    if outcome.attempt is None or not outcome.recorded:
+        return (
+            f"This call did nothing, and what others with its key did cannot be told: {FAILURES[outcome.code].meaning}."
+        )
     return "In flight: its outcome is not recorded yet."
 
 
