@@ -44,6 +44,8 @@ _IDEMPOTENCY: Final = {
     Idempotency.NONE: "none",
 }
 _OBSERVATION: Final = {Basis.BY_KEY: "by key", Basis.MATCHING: "by likeness", Basis.NONE: "none"}
+_STANDARD: Final = "standard"
+"""The dialect of a connection that names none."""
 _EXCLUSIVITY: Final = {
     Exclusivity.ENFORCED: "enforced",
     Exclusivity.ADVISORY: "advisory",
@@ -59,13 +61,23 @@ _OPENING: Final = (
 )
 
 
+class Tried(Model):
+    """What a person wrote of one run: the kind of its peer, the credentials it used, and how its dialect compares
+    versions, where that is not as the system's other dialects do."""
+
+    peer: Literal["server", "ours", "sandbox", "twin", "stub"]
+    authentication: Annotated[str, Field(max_length=80)]
+    concurrency: Annotated[str, Field(max_length=200)] | None = None
+
+
 class System(Model):
-    """What a person wrote of one system. `runs` tell the kind of peer of each kept run, by its name."""
+    """What a person wrote of one system, and of its kept runs by name. `beside` are credentials that it takes, too,
+    which no run used."""
 
     title: Annotated[str, Field(max_length=80)]
     concurrency: Annotated[str, Field(max_length=200)]
-    authentication: Annotated[str, Field(max_length=200)]
-    runs: dict[Slug, Literal["server", "ours", "sandbox", "twin", "stub"]]
+    beside: Annotated[str, Field(max_length=200)] | None = None
+    runs: dict[Slug, Tried]
 
 
 def packages() -> list[str]:
@@ -77,7 +89,7 @@ def packages() -> list[str]:
 def systems(path: Path = BY_HAND) -> Mapping[str, System]:
     """What stands in `systems.toml`, by package; of a package that does not stand there, nothing is known."""
     written = {name: System.model_validate(entry) for name, entry in tomllib.loads(path.read_text("utf-8")).items()}
-    return {name: System(title=name, concurrency="–", authentication="–", runs={}) for name in packages()} | written
+    return {name: System(title=name, concurrency="–", runs={}) for name in packages()} | written
 
 
 def tables(package: str) -> Mapping[str, Table]:
@@ -145,9 +157,10 @@ def _systems() -> Iterator[str]:
 
 
 def _row(package: str, system: System, name: str, record: Record | None) -> tuple[str, ...]:
-    title = f"[{system.title}](../../adapters/{package}/DIVERGENCES.md)"
-    if record is None:
-        return title, "–", "–", "–", system.concurrency, system.authentication, "–", "–", "no run is kept"
+    tried = system.runs.get(name)
+    if record is None or tried is None:
+        title = f"[{system.title}](../../adapters/{package}/DIVERGENCES.md)"
+        return title, "–", "–", "–", system.concurrency, "–", "–", "–", "no run is kept"
     claims = record.claims
     observation = _OBSERVATION[claims.observation]
     if claims.settling_seconds:
@@ -155,21 +168,27 @@ def _row(package: str, system: System, name: str, record: Record | None) -> tupl
     if claims.commitment is Commitment.RELAYED:
         observation += f"; a relay, up to {claims.relay_seconds} s"
     return (
-        title,
+        f"[{_title(system, record)}](../../adapters/{package}/DIVERGENCES.md)",
         ", ".join(NAME[each] for each in Operation if each in claims.operations),
         _IDEMPOTENCY[claims.idempotency],
         _EXCLUSIVITY[claims.exclusivity],
-        system.concurrency,
-        system.authentication,
+        tried.concurrency or system.concurrency,
+        tried.authentication + (f" (not tried: {system.beside})" if system.beside else ""),
         observation,
-        f"{record.peer} ({PEERS[system.runs[name]]})",
+        f"{record.peer} ({PEERS[tried.peer]})",
         _verdict(record),
     )
 
 
+def _title(system: System, record: Record) -> str:
+    """The system, and which of its dialects was spoken, where it has several."""
+    return system.title if record.dialect == _STANDARD else f"{system.title}, dialect `{record.dialect}`"
+
+
 def _verdict(record: Record) -> str:
     counts = ", ".join(f"{count} {judgement.value}" for judgement, count in record.judged.items())
-    beside = f"; hard checks on {record.twin}" if record.twin else ""
+    told = ", ".join(f"`{requirement}`" for requirement in record.on_twin)
+    beside = f"; {len(record.on_twin)} of them ({told}) on the {record.twin} beside it" if told else ""
     return f"{record.verdict.value} on {record.on:%Y-%m-%d}: {counts}{beside}"
 
 
@@ -180,10 +199,10 @@ def _lost() -> Iterator[str]:
     shown = [(system, name, record) for _, system, name, record in runs() if record is not None]
     for number, (system, name, record) in enumerate(shown):
         yield from ("",) if number else ()
-        yield from (f"### {system.title}: {record.peer}", "")
+        yield from (f"### {_title(system, record)}: {record.peer}", "")
         cuts = {(each.point, each.operation): each for each in record.cuts}
         once = record.at_most_once
-        yield f"{name}: {PEERS[system.runs[name]]}. At most once: {once.evidence.value} in {once.trials} trials;"
+        yield f"{name}: {PEERS[system.runs[name].peer]}. At most once: {once.evidence.value} in {once.trials} trials;"
         yield f"{once.commits} commits, {once.requests} mutating requests, {once.effects} effects."
         yield ""
         operations = [each for each in Operation if each in record.claims.operations]
@@ -191,6 +210,8 @@ def _lost() -> Iterator[str]:
         yield from table(
             head, ((f"`{point}`", *(_cut(cuts.get((point, each))) for each in operations)) for point in LOST)
         )
+        if any(cut.twin for cut in record.cuts):
+            yield from ("", f"ᵗ was tried on the {record.twin} beside it.")
 
 
 def _cut(cut: Cut | None) -> str:

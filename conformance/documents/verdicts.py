@@ -2,9 +2,10 @@
 
     docs/adapters/verdicts/NAME.json        one run, at one target
 
-Owns: the record, which is small and holds no exchange, and the rule by which it grows stale: it counts for the code
-that was tried, without comments and docstrings, and for one contract version. It is evidence for readers, no statement:
-what a practice's gateway believes is signed (`gateway conformance sign`).
+Owns: the record, which is small and holds no exchange, and the rule by which it grows stale: it counts for one contract
+version, for the adapter's code and for that of `gateway.kit`, with which it decides what a reply means, both without
+comments and docstrings. The rest of the gateway, and the suite, are those of the day of the run. It is evidence for
+readers, no statement: what a practice's gateway believes is signed (`gateway conformance sign`).
 Refuses: the results of adapters that are not under `adapters/`.
 """
 
@@ -22,7 +23,7 @@ from pydantic import Field
 
 from conformance.faults import Point
 from conformance.registry import LOST, NAME
-from conformance.results import AtMostOnce, Judgement, Results, Verdict
+from conformance.results import AtMostOnce, Judgement, Peer, RequirementId, Results, Verdict
 from conformance.verdict import derive
 from gateway.conformity import identify
 from gateway.contracts.adapter import CONTRACT_VERSION, Descriptor
@@ -33,6 +34,7 @@ from gateway.errors import UsageError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 ADAPTERS: Final = ROOT / "adapters"
+KIT: Final = ROOT / "gateway" / "kit"
 VERDICTS: Final = ROOT / "docs" / "adapters" / "verdicts"
 
 
@@ -50,11 +52,13 @@ class Cut(Model):
 
 
 class Record(Model):
-    """One run. `peer` is the label of the system, with its version; `code` the digest of what was tried."""
+    """One run. `peer` is the label of the system, with its version; `code` the digest of what was tried; `on_twin` the
+    checks that were made on the `twin` beside the system, not on the system."""
 
     adapter: Slug
     peer: str
     twin: str | None
+    on_twin: tuple[RequirementId, ...] = ()
     dialect: Slug
     claims: Descriptor
     verdict: Verdict
@@ -76,20 +80,32 @@ def package(adapter: str) -> Path:
 
 
 def code(adapter: str) -> str:
-    """SHA-256 over the modules that `plugin.py` reaches within its package, without comments, docstrings and layout."""
+    """SHA-256 over the modules that `plugin.py` reaches within its package, and over `gateway.kit`, without comments,
+    docstrings and layout. The same in every version of Python."""
     content = hashlib.sha256()
-    for path in sorted(reached(package(adapter))):
+    for path in (*sorted(reached(package(adapter))), *sorted(KIT.glob("*.py"))):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list):
-                node.body = [each for each in body if not _is_text(each)] or [ast.Pass()]  # type: ignore[attr-defined]  # any node with a body
-        content.update(f"{path.name}\n{ast.dump(tree)}\n".encode())
+        content.update(f"{path.parent.name}/{path.name}\n{_spelled(tree)}\n".encode())
     return content.hexdigest()
 
 
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+def _spelled(node: object) -> str:
+    """A part of a syntax tree as text. `ast.dump` is no such text: versions of Python differ in which fields exist, and
+    which it shows. Here a field counts only where it holds something."""
+    if isinstance(node, ast.AST):
+        fields = sorted((name, _spelled(value)) for name, value in ast.iter_fields(node))
+        return f"{type(node).__name__}({', '.join(f'{name}={text}' for name, text in fields if text)})"
+    if isinstance(node, list):
+        told = [_spelled(each) for each in node if not _does_nothing(each)]
+        return f"[{', '.join(told)}]" if told else ""
+    return "" if node is None else ascii(node)
+
+
+def _does_nothing(node: object) -> bool:
+    """Whether a statement is `pass`, or text alone."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return isinstance(node, ast.Pass)
 
 
 def reached(directory: Path) -> set[Path]:
@@ -121,12 +137,13 @@ def summarised(results: Results) -> Record:
     offered = import_module(f"adapters.{package(name).name}.plugin").gateway_adapters()
     if identify(offered[name], name).digest != results.adapter.code_digest:
         raise UsageError(f"the results are of another {name} than the one that is here; run it again")
-    twin = [each.requirement for each in results.results if each.peer.value == "twin"]
+    on_twin = tuple(each.requirement for each in results.results if each.peer is Peer.TWIN)
     judgements = [each.judgement for each in results.results]
     return Record(
         adapter=name,
         peer=results.target.label,
-        twin=results.target.twin if twin else None,
+        twin=results.target.twin if on_twin else None,
+        on_twin=on_twin,
         dialect=results.target.dialect,
         claims=results.descriptor,
         verdict=derive(results),
@@ -156,7 +173,7 @@ def _cuts(results: Results) -> Iterator[Cut]:
                 effect=last.effect if last else None,
                 sent=last.sent if last else 0,
                 finding=last.finding if last else None,
-                twin=found.peer.value == "twin",
+                twin=found.peer is Peer.TWIN,
             )
 
 
@@ -178,4 +195,4 @@ def stale(record: Record) -> str | None:
     """Why the record says nothing of what is here now; None: it does."""
     if record.contract_version != CONTRACT_VERSION:
         return f"contract version {record.contract_version}, not {CONTRACT_VERSION}"
-    return None if record.code == code(record.adapter) else "the adapter's code is another one now"
+    return None if record.code == code(record.adapter) else "the adapter's code, or gateway.kit, is another one now"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import json
 import subprocess
@@ -109,16 +110,38 @@ def test_a_record_of_other_code_is_stale(tmp_path: Path, monkeypatch: pytest.Mon
     (package / "plugin.py").write_text("from adapters.made import adapter\n")
     (package / "adapter.py").write_text("X = 1\n")
     (package / "testing.py").write_text("X = 1\n")
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    (kit / "replies.py").write_text("Y = 1\n")
     monkeypatch.setattr(verdicts, "ADAPTERS", tmp_path)
+    monkeypatch.setattr(verdicts, "KIT", kit)
     before = verdicts.code("made")
     (package / "adapter.py").write_text('"""Told."""\nX = 1  # otherwise\n')
     (package / "testing.py").write_text("X = 2\n")
     assert verdicts.code("made") == before
     (package / "adapter.py").write_text("X = 2\n")
     assert verdicts.code("made") != before
+    before = verdicts.code("made")
+    (kit / "replies.py").write_text("Y = 2\n")
+    assert verdicts.code("made") != before
     record = next(iter(verdicts.kept().values()))
-    assert verdicts.stale(record.model_copy(update={"adapter": "made"})) == "the adapter's code is another one now"
+    assert verdicts.stale(record.model_copy(update={"adapter": "made"})) == (
+        "the adapter's code, or gateway.kit, is another one now"
+    )
     assert verdicts.stale(record.model_copy(update={"contract_version": 0})) == "contract version 0, not 1"
+
+
+SOURCE = """
+def f(x: int = -1, *, y=None) -> str:
+    'Told.'
+    return f"{x!r:>{y}} {None}" 'ä'
+class C: pass
+"""
+
+
+def test_the_digest_of_code_is_the_same_in_every_version_of_python() -> None:
+    told = verdicts._spelled(ast.parse(SOURCE))
+    assert hashlib.sha256(told.encode()).hexdigest()[:16] == "d85e10dc3b3fc379", told
 
 
 # -- size, libraries, registration -------------------------------------------------------------------------
