@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from gateway.contracts.connection import Scheme
 from gateway.testing.engine import Appointment, Booking, Engine, Rejection, Status
-from gateway.testing.premises import Observer, Premises, Seen
+from gateway.testing.premises import Premises
 from gateway.testing.twin import Call, Denial, Twin, document
 from gateway.testing.wire import Reply
 
@@ -63,6 +63,7 @@ TWIN: Final = Twin(
     "twin of athenaOne REST v1 (no athenahealth system)",
     scheme=Scheme.CLIENT_CREDENTIALS,
     tokens="/oauth2/v1/token",
+    hides=("keys",),  # none is ever sent
     refusals={
         Rejection.INVALID: problem(400, "The data provided is invalid."),
         Denial.UNAUTHORISED: Reply(
@@ -370,23 +371,8 @@ def _addressed(call: Call) -> tuple[Reply, Entry | None]:
     return NOT_THERE, Schedule(call.engine).entry(identifier) if number else None
 
 
-@dataclass(frozen=True, slots=True)
-class KeylessObserver:
-    """The engine's observer, showing what athenaOne's own schedule would: no key, since none is ever sent."""
-
-    engine: Observer
-
-    async def appointments(self, start: datetime, end: datetime) -> Sequence[Seen]:
-        return [replace(each, keys=()) for each in await self.engine.appointments(start, end)]
-
-    async def remove(self, identifier: str) -> bool:
-        return await self.engine.remove(identifier)
-
-
 @asynccontextmanager
 async def premises() -> AsyncIterator[Premises]:
     """A twin with nobody booked; `vendor` may write, `limited` may only read."""
     async with TWIN.premises() as started:
-        assert started.observer is not None
-        base_url = f"{started.base_url}v1/{PRACTICE}/"
-        yield replace(started, base_url=base_url, observer=KeylessObserver(started.observer))
+        yield replace(started, base_url=f"{started.base_url}v1/{PRACTICE}/")

@@ -21,9 +21,8 @@ from adapters.google_calendar import mapping
 from gateway.contracts.adapter import Receipt, Request
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
-from gateway.kit.reading import Said, Shape, shaped
-from gateway.kit.reading import said as shown
-from gateway.kit.replies import ANY, Row, Table, judge
+from gateway.kit.reading import Said, Shape, said
+from gateway.kit.replies import ANY, Row, Table, judge, shown, word_in
 
 _REFUSED: Final[Table] = MappingProxyType(
     {
@@ -117,12 +116,7 @@ class _Problem(Said):
 
 def word(reply: httpx.Response) -> str:
     """The reason that Google gives, or none where the body is not Google's."""
-    if reply.is_success:
-        return ANY
-    try:
-        return shaped(_Problem, reply.content).error.errors[0].reason
-    except Refusal:
-        return ANY
+    return word_in(reply, _Problem, lambda problem: problem.error.errors[0].reason)
 
 
 def read(shape: type[Shape], reply: httpx.Response) -> Shape:
@@ -130,21 +124,15 @@ def read(shape: type[Shape], reply: httpx.Response) -> Shape:
     code = READS.get((reply.status_code, word(reply)))
     if code is not None:
         raise Refusal(code)
-    return shown(shape, reply)
+    return said(shape, reply)
 
 
 def receipt(request: Request, reply: httpx.Response) -> Receipt:
     """What a complete reply to the write means, a look aside."""
     table = BOOK if request.operation is Operation.BOOK else CHANGE
-    if not reply.is_success:
-        said = word(reply)
-        return judge(table if said else {}, reply.status_code, said)
-    if (reply.status_code, ANY) not in table:
-        return Receipt.unknown()
-    try:
-        event = shaped(mapping.Event, reply.content)
-    except Refusal as refusal:
-        return Receipt.unknown(refusal.code)
+    event = shown(mapping.Event, reply, table, word(reply))
+    if isinstance(event, Receipt):
+        return event
     if not mapping.in_force(event, request):
         return Receipt.unknown(Code.REPLY_DEVIATES)
     return Receipt.applied(identifier=event.id, version=event.etag)

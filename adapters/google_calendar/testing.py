@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from gateway.contracts.connection import Scheme
-from gateway.testing.engine import Appointment, Booking, Engine, RejectedError, Rejection, Status
-from gateway.testing.premises import Observer, Premises, Seen
+from gateway.testing.engine import Appointment, Booking, RejectedError, Rejection, Status
 from gateway.testing.twin import Call, Denial, Twin, document
 from gateway.testing.wire import Reply
 
@@ -195,6 +191,7 @@ def twin(scheme: Scheme = Scheme.BEARER) -> Twin:
         tokens="/token",
         exclusive=False,
         unique_keys=False,
+        hides=("subject",),  # no event says whose it is
         refusals=_REFUSALS,
     )
     made.route("POST", "/calendars/{calendar}/events")(insert)
@@ -204,35 +201,4 @@ def twin(scheme: Scheme = Scheme.BEARER) -> Twin:
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class _Anonymous:
-    """The twin's observer, which knows no patient: no event says whose it is."""
-
-    observed: Observer
-
-    async def appointments(self, start: datetime, end: datetime) -> Sequence[Seen]:
-        return [replace(each, subject=None) for each in await self.observed.appointments(start, end)]
-
-    async def remove(self, identifier: str) -> bool:
-        return await self.observed.remove(identifier)
-
-
-@asynccontextmanager
-async def start(database: Path, scheme: Scheme = Scheme.BEARER) -> AsyncIterator[Premises]:
-    """Serve `database` on loopback while the context is open."""
-    async with twin(scheme).start(database) as premises:
-        assert premises.observer is not None
-        yield replace(premises, observer=_Anonymous(premises.observer))
-
-
-@asynccontextmanager
-async def premises() -> AsyncIterator[Premises]:
-    """The twin over an empty database of its own, for a service account (`PremisesFactory`)."""
-    with TemporaryDirectory(prefix="twin-") as directory:
-        async with start(Path(directory) / "twin.db", Scheme.JWT_BEARER) as started:
-            yield started
-
-
-def engine(database: Path) -> Engine:
-    """What a twin over this database received, and what took effect."""
-    return twin().engine(database)
+premises = twin(Scheme.JWT_BEARER).premises

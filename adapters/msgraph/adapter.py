@@ -35,6 +35,8 @@ from gateway.contracts.words import ObservationFinding
 from gateway.kit.access import declared_access
 from gateway.kit.reading import not_ready, said
 
+_Events = tuple[mapping.Event, ...]
+
 
 class GraphAdapter:
     """Microsoft Graph v1.0, events (ADAPT-05, ADAPT-09, CARD-01). Stateless; one serves all connections."""
@@ -48,7 +50,7 @@ class GraphAdapter:
             exclusivity=Exclusivity.NONE,
             observation=Basis.BY_KEY,
             settling_seconds=2,  # Microsoft states none; a look may reach another replica than the write did
-            requests_per_attempt=6,  # calendar, event, slot; the write and a look; an observation
+            requests_per_attempt=7,  # book: calendar, event twice, slot; the write; event twice. A change needs 6
         )
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
@@ -64,7 +66,7 @@ class GraphAdapter:
             )
             if not (calendar.can_edit and calendar.can_view_private):
                 return Readiness.refuted(Code.EXTERNAL_FORBIDDEN)
-            events = await self._events(request, read)
+            events, elsewhere = await self._events(request, read)
             query = f"{calendar_path}/calendarView?{mapping.in_slot(request)}"
             slot = said(mapping.Page, await read.get(query, headers=mapping.PREFER), refusals=replies.READS)
         except Refusal as refusal:
@@ -73,7 +75,7 @@ class GraphAdapter:
             available=Proof.PROVEN,
             credentials=Proof.PROVEN,  # nobody may edit a calendar without being known
             authorised=declared_access(request),
-            target=mapping.target_state(request, events, slot),
+            target=mapping.target_state(request, events + elsewhere, slot),
             prepared=_target(events),
         )
 
@@ -93,33 +95,45 @@ class GraphAdapter:
         if reply.status_code != 412 or not replies.word(reply):
             return replies.receipt(request, reply)
         try:
-            return replies.settled(request, await self._events(request, write))
+            return replies.settled(request, await self._with_key(request, mapping.calendar_path(request), write))
         except Refusal:
             return Receipt.unknown()
 
     async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
-        """Looks for the appointment's key in the user's mailbox."""
+        """Looks for the appointment's key in its calendar, and for a booking that is not there in the mailbox."""
         request = query.request
         try:
-            events = await self._events(request, read) if mapping.is_expressible(request) else None
+            found = await self._events(request, read) if mapping.is_expressible(request) else None
         except Refusal:
-            events = None
-        if events is None:
+            found = None
+        if found is None:
             return Observation(finding=ObservationFinding.INDETERMINATE, basis=Basis.BY_KEY)
+        events, elsewhere = found
         target = _target(events)
         return Observation(
-            finding=mapping.finding(request, events),
+            finding=mapping.finding(request, events, elsewhere),
             basis=Basis.BY_KEY,
             version=target.version if target else None,
             identifier=target.id if target else None,
         )
 
-    async def _events(self, request: Request, read: httpx.AsyncClient) -> tuple[mapping.Event, ...]:
-        """The events that carry this appointment's booking key; raises `Refusal`.
+    async def _events(self, request: Request, read: httpx.AsyncClient) -> tuple[_Events, _Events]:
+        """The events that carry this appointment's booking key: in its calendar, and elsewhere in the mailbox.
+
+        Elsewhere is asked only for a booking that its calendar does not show: somebody may have moved it, and its
+        key is used all the same. A change is of an event in the approved calendar, or of none. Raises `Refusal`.
+        """
+        events = await self._with_key(request, mapping.calendar_path(request), read)
+        if events or request.operation is not Operation.BOOK:
+            return events, ()
+        return (), await self._with_key(request, mapping.user_path(request), read)
+
+    async def _with_key(self, request: Request, place: str, read: httpx.AsyncClient) -> _Events:
+        """The events of one place that carry this appointment's booking key; raises `Refusal`.
 
         A service that ignored the filter would show events without it; that is no answer.
         """
-        path = f"{mapping.user_path(request)}/events?{mapping.with_key(request)}"
+        path = f"{place}/events?{mapping.with_key(request)}"
         page = said(mapping.Page, await read.get(path, headers=mapping.PREFER), refusals=replies.READS)
         named = (each.keys or "" for each in page.value)
         if page.more is not None or not all(keys.startswith(f"{mapping.booking_key(request)}/") for keys in named):
@@ -127,7 +141,7 @@ class GraphAdapter:
         return page.value
 
 
-def _target(events: tuple[mapping.Event, ...]) -> mapping.Target | None:
+def _target(events: _Events) -> mapping.Target | None:
     """The one event of an appointment, where it can be named in a conditional request."""
     event = events[0] if len(events) == 1 else None
     if event is None or event.etag is None:

@@ -212,7 +212,8 @@ def shows_approved(event: Event, request: Request) -> bool:
 
 
 def target_state(request: Request, events: tuple[Event, ...], slot: Page) -> TargetState:
-    """Of the slot and of the target. `events` are those of this appointment, `slot` is what touches the time.
+    """Of the slot and of the target. `events` are those of this appointment (of a booking, wherever they stand),
+    `slot` is what touches the time.
 
     A booking whose own key is there already is not sent: how long Graph remembers a transactionId is not documented.
     """
@@ -237,8 +238,12 @@ def _is_approved(request: Request, event: Event) -> bool:
     """The approved version, booked and plain; for a cancellation the reviewer saw its times as well."""
     times, what = (event.start.instant, event.end.instant), request.particulars
     as_shown = times == (what.start, what.end) or request.operation is not Operation.CANCEL
-    version = version_of(event, event.keys or "")
-    return as_shown and event.is_plain and event.shown_as == "busy" and request.is_approved_version(version)
+    return as_shown and event.is_plain and event.shown_as == "busy" and is_unchanged(event, request)
+
+
+def is_unchanged(event: Event, request: Request) -> bool:
+    """Whether the event's content is still the approved version's, whatever its entity tag."""
+    return request.is_approved_version(version_of(event, event.keys or ""))
 
 
 def _takes(event: Event, request: Request) -> bool:
@@ -251,11 +256,14 @@ def _takes(event: Event, request: Request) -> bool:
     return start < request.particulars.end and end > request.particulars.start
 
 
-def finding(request: Request, events: tuple[Event, ...]) -> ObservationFinding:
-    """Did the commit with this key happen? `events` are those of this appointment, with their keys.
+def finding(request: Request, events: tuple[Event, ...], elsewhere: tuple[Event, ...]) -> ObservationFinding:
+    """Did the commit with this key happen? `events` are those of this appointment in its calendar, with their keys,
+    and `elsewhere` are a booking's that somebody moved out of it.
 
     A change is proven not to have happened only while the event is still at the approved version.
     """
+    if elsewhere:
+        return ObservationFinding.DIFFERENT
     if not events:
         return ObservationFinding.ABSENT if request.operation is Operation.BOOK else ObservationFinding.INDETERMINATE
     (event, *others), keys = events, events[0].keys or ""
@@ -264,5 +272,4 @@ def finding(request: Request, events: tuple[Event, ...]) -> ObservationFinding:
     if request.operation is Operation.BOOK or keys == keys_after(request):
         done = keys == keys_after(request) and shows_approved(event, request)
         return ObservationFinding.PRESENT if done else ObservationFinding.DIFFERENT
-    unchanged = request.is_approved_version(version_of(event, keys))
-    return ObservationFinding.ABSENT if unchanged else ObservationFinding.INDETERMINATE
+    return ObservationFinding.ABSENT if is_unchanged(event, request) else ObservationFinding.INDETERMINATE

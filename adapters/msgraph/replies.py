@@ -19,11 +19,11 @@ import httpx
 
 from adapters.msgraph import mapping
 from gateway.contracts.adapter import Receipt, Request
-from gateway.contracts.failures import Code, Refusal
+from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
 from gateway.kit.reading import READS as USUAL
-from gateway.kit.reading import Said, shaped
-from gateway.kit.replies import ANY, Row, Table, judge
+from gateway.kit.reading import Said
+from gateway.kit.replies import ANY, Row, Table, judge, shown, word_in
 
 _INVALID: Final = Receipt.refused(Code.EXTERNAL_INVALID)
 _ERROR: Final = Receipt.unknown(Code.EXTERNAL_ERROR)
@@ -75,14 +75,16 @@ class Found(StrEnum):
     """What stands under the appointment's key after a 412 to its change."""
 
     OURS = "our write"
-    OTHERS = "no write of ours"
+    CHANGED = "another version"
+    UNCHANGED = "the approved version"
     NOTHING = "nothing"
 
 
 AFTER_LOOK: Final[Table] = MappingProxyType(
     {
         (412, Found.OURS): Row(Receipt.unknown(Code.DUPLICATE_KEY), "errors, 412; something re-sent our request"),
-        (412, Found.OTHERS): Row(Receipt.refused(Code.TARGET_CHANGED), "errors, 412: not the current state"),
+        (412, Found.CHANGED): Row(Receipt.refused(Code.TARGET_CHANGED), "errors, 412: not the current state"),
+        (412, Found.UNCHANGED): Row(Receipt.unknown(), "the look contradicts the 412, or was at a replica that lags"),
         (412, Found.NOTHING): Row(Receipt.unknown(), "errors, 412, and the event is gone"),
     }
 )
@@ -105,10 +107,7 @@ class _Problem(Said):
 
 def word(reply: httpx.Response) -> str:
     """The code that Graph gives, or none where the body is not Graph's."""
-    try:
-        return shaped(_Problem, reply.content).error.code
-    except Refusal:
-        return ANY
+    return word_in(reply, _Problem, lambda problem: problem.error.code)
 
 
 def receipt(request: Request, reply: httpx.Response) -> Receipt:
@@ -117,15 +116,9 @@ def receipt(request: Request, reply: httpx.Response) -> Receipt:
     The reply does not show the extended property (documented); what it was set to is what was sent.
     """
     table = BOOK if request.operation is Operation.BOOK else CHANGE
-    if not reply.is_success:
-        said = word(reply)
-        return judge(table if said else {}, reply.status_code, said)
-    if (reply.status_code, ANY) not in table:
-        return Receipt.unknown()
-    try:
-        event = shaped(mapping.Event, reply.content)
-    except Refusal as refusal:
-        return Receipt.unknown(refusal.code)
+    event = shown(mapping.Event, reply, table, word(reply))
+    if isinstance(event, Receipt):
+        return event
     if not mapping.shows_approved(event, request):
         return Receipt.unknown(Code.REPLY_DEVIATES)
     version = mapping.version_of(event, mapping.keys_after(request))
@@ -133,8 +126,13 @@ def receipt(request: Request, reply: httpx.Response) -> Receipt:
 
 
 def settled(request: Request, events: tuple[mapping.Event, ...]) -> Receipt:
-    """What a 412 to a change means, given the events that carry the appointment's key now."""
+    """What a 412 to a change means, given the events that carry the appointment's key in its calendar now.
+
+    By content, not by entity tag: a replica that lags may show the event before our write under any earlier tag.
+    """
     if not events:
         return judge(AFTER_LOOK, 412, Found.NOTHING)
-    ours = any(each.keys == mapping.keys_after(request) for each in events)
-    return judge(AFTER_LOOK, 412, Found.OURS if ours else Found.OTHERS)
+    if any(each.keys == mapping.keys_after(request) for each in events):
+        return judge(AFTER_LOOK, 412, Found.OURS)
+    unchanged = any(mapping.is_unchanged(each, request) for each in events)
+    return judge(AFTER_LOOK, 412, Found.UNCHANGED if unchanged else Found.CHANGED)

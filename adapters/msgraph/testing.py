@@ -1,30 +1,29 @@
 """A twin of Microsoft Graph's events: the routes that the adapter uses, as strict as the metadata and the documents.
 
 Owns: Graph's paths, query options, shapes and error codes over the scheduling engine. It is no Exchange: a green run
-against it proves the adapter against the documents. Where they leave a choice it takes the awkward one: an event that
-only touches a calendar view is in it, and replies to writes show no extended property (this one is documented).
+against it proves the adapter against the documents. Where they leave a choice, or contradict each other, it takes the
+awkward one: a user's events are those of the default calendar alone, an event that only touches a calendar view is in
+it, and replies to writes show no extended property (this one is documented).
 The observer reads the engine's database past every route and shares no code with the adapter.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, StringConstraints
 
 from gateway.contracts.connection import Scheme
-from gateway.testing.engine import Appointment, Booking, Engine, RejectedError, Rejection
-from gateway.testing.premises import Observer, Premises, Seen
+from gateway.testing.engine import Appointment, Booking, RejectedError, Rejection
 from gateway.testing.twin import Call, Denial, Twin, document
 from gateway.testing.wire import Reply
 
+DEFAULT_CALENDAR: Final = "default"
+"""The id of every user's default calendar here."""
 _NOBODY: Final = "-"
 _ID: Final = r"(?:String) \{[0-9a-fA-F-]{36}\} Name \w+"
 _FILTER: Final = re.compile(
@@ -207,11 +206,16 @@ def calendar(call: Call) -> Reply:
 
 
 def search(call: Call) -> Reply:
-    asked = call.query(_Search)
+    """Of a calendar, or of a user's default calendar."""
+    asked, place = call.query(_Search), f"{call.path['user']}/{call.path.get('calendar', DEFAULT_CALENDAR)}"
     wanted, expanded = _FILTER.fullmatch(asked.filter), _EXPAND.fullmatch(asked.expand)
     assert wanted is not None and expanded is not None
     name, start = wanted.groups()
-    found = [each for each in _of_user(call) if _facts(each).extended.get(name, "").startswith(start)]
+    found = [
+        each
+        for each in call.engine.appointments()
+        if each.booking.participants == (place,) and _facts(each).extended.get(name, "").startswith(start)
+    ]
     return document(200, {"value": [_shown(each, expanded[1]) for each in found]})
 
 
@@ -241,45 +245,16 @@ def twin(scheme: Scheme = Scheme.BEARER) -> Twin:
         tokens="/practice/oauth2/v2.0/token",
         exclusive=False,
         unique_keys=False,
+        hides=("subject",),  # no event says whose it is
         refusals=_REFUSALS,
     )
     made.route("POST", "/users/{user}/calendars/{calendar}/events")(create)
     made.route("PATCH", "/users/{user}/calendars/{calendar}/events/{event}")(update)
     made.route("GET", "/users/{user}/calendars/{calendar}")(calendar)
     made.route("GET", "/users/{user}/events")(search)
+    made.route("GET", "/users/{user}/calendars/{calendar}/events")(search)
     made.route("GET", "/users/{user}/calendars/{calendar}/calendarView")(view)
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class _Anonymous:
-    """The twin's observer, which knows no patient: no event says whose it is."""
-
-    observed: Observer
-
-    async def appointments(self, start: datetime, end: datetime) -> Sequence[Seen]:
-        return [replace(each, subject=None) for each in await self.observed.appointments(start, end)]
-
-    async def remove(self, identifier: str) -> bool:
-        return await self.observed.remove(identifier)
-
-
-@asynccontextmanager
-async def start(database: Path, scheme: Scheme = Scheme.BEARER) -> AsyncIterator[Premises]:
-    """Serve `database` on loopback while the context is open."""
-    async with twin(scheme).start(database) as premises:
-        assert premises.observer is not None
-        yield replace(premises, observer=_Anonymous(premises.observer))
-
-
-@asynccontextmanager
-async def premises() -> AsyncIterator[Premises]:
-    """The twin over an empty database of its own, for an application (`PremisesFactory`)."""
-    with TemporaryDirectory(prefix="twin-") as directory:
-        async with start(Path(directory) / "twin.db", Scheme.CLIENT_CREDENTIALS) as started:
-            yield started
-
-
-def engine(database: Path) -> Engine:
-    """What a twin over this database received, and what took effect."""
-    return twin().engine(database)
+premises = twin(Scheme.CLIENT_CREDENTIALS).premises

@@ -5,19 +5,23 @@
         (409, "slotTaken"): Row(Receipt.refused(Code.SLOT_TAKEN), "vendor's error list"),
     })
 
-Owns: the look-up and its order. A module `adapters.NAME.replies` shows its tables as `TABLES`, by title;
-`docs/adapters/replies.md` is made from them.
-Refuses: to take a reply for anything that no row says (I3).
+Owns: the look-up and its order, the vendor's word, and the record that a success must show. A module
+`adapters.NAME.replies` shows its tables as `TABLES`, by title; `docs/adapters/replies.md` is made from them.
+Refuses: to take a reply for anything that no row says, and a refusal for one that is not in the vendor's own words
+(I3): what stands before a system answers with the same statuses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import httpx
+
 from gateway.contracts.adapter import Receipt
-from gateway.contracts.failures import Code
+from gateway.contracts.failures import Code, Refusal
+from gateway.kit.reading import Shape, shaped
 
 ANY: Final = ""
 """In place of a word: every reply with this status whose word has no row of its own."""
@@ -45,3 +49,27 @@ def judge(table: Table, status: int | str, word: str = ANY) -> Receipt:
         return row.receipt
     failed = isinstance(status, int) and 500 <= status <= 599
     return Receipt.unknown(Code.EXTERNAL_ERROR if failed else Code.REPLY_UNRECOGNISED)
+
+
+def word_in(reply: httpx.Response, problem: type[Shape], word: Callable[[Shape], str]) -> str:
+    """The vendor's word in a reply that is a problem of its own; `ANY` where the body is not of that shape."""
+    try:
+        return word(shaped(problem, reply.content))
+    except Refusal:
+        return ANY
+
+
+def shown(record: type[Shape], reply: httpx.Response, table: Table, word: str) -> Shape | Receipt:
+    """The record that the reply to a write shows, where the table knows such a success; else what the reply means.
+
+    A record is half of the proof: the adapter compares it with what was approved. A reply that is no success means
+    what its row says only in the vendor's own words: without a word, it is unrecognised.
+    """
+    if not reply.is_success:
+        return judge(table if word else {}, reply.status_code, word)
+    if (reply.status_code, ANY) not in table:
+        return Receipt.unknown()
+    try:
+        return shaped(record, reply.content)
+    except Refusal as refusal:
+        return Receipt.unknown(refusal.code)

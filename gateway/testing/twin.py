@@ -31,7 +31,7 @@ from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 from urllib.parse import parse_qs, unquote
 
 from pydantic import BaseModel, ValidationError
@@ -47,6 +47,8 @@ FULL: Final = CLIENTS[0]
 _NAME: Final = re.compile(r"\{([a-z_]+)\}")
 
 Shape = TypeVar("Shape", bound=BaseModel)
+Hidden = Literal["keys", "subject"]
+"""What a vendor's own record of an appointment may not show (`Seen`)."""
 
 
 def document(status: int, content: object, *headers: tuple[str, str]) -> Reply:
@@ -155,12 +157,13 @@ class _Door:
 class Twin:
     """One vendor's stand-in: its label, its routes, and how it says no (`refusals`, over the defaults `REFUSALS`).
 
-    `scheme` is how credentials arrive; `exclusive` and `unique_keys` are the engine's options. For the schemes of
-    OAuth 2.0, `tokens` is the path of the token endpoint, `audience` what an assertion must be addressed to where that
-    is not the endpoint's own address, and `life_seconds` how long a token is good for.
+    `scheme` is how credentials arrive; `exclusive` and `unique_keys` are the engine's options; `hides` is what the
+    vendor does not keep of an appointment, hence the observer does not show. For the schemes of OAuth 2.0, `tokens` is
+    the path of the token endpoint, `audience` what an assertion must be addressed to where that is not the endpoint's
+    own address, and `life_seconds` how long a token is good for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a vendor's ways, each by its name
         self,
         label: str,
         *,
@@ -170,6 +173,7 @@ class Twin:
         life_seconds: int = 300,
         exclusive: bool = True,
         unique_keys: bool = True,
+        hides: tuple[Hidden, ...] = (),
         refusals: Mapping[Rejection | Denial, Reply] = REFUSALS,
     ) -> None:
         self._label = label
@@ -179,6 +183,7 @@ class Twin:
         self._life_seconds = life_seconds
         self._exclusive = exclusive
         self._unique_keys = unique_keys
+        self._hides = hides
         self._refusals = {**REFUSALS, **refusals}
         self._routes: list[_Route] = []
 
@@ -222,7 +227,7 @@ class Twin:
                 yield Premises(
                     base_url=f"{url}/",
                     label=self._label,
-                    observer=EngineObserver(observed),
+                    observer=EngineObserver(observed, self._hides),
                     secrets=given,
                     token_url=None if issuer is None else issuer.url,
                 )
@@ -285,9 +290,10 @@ def _door(scheme: Scheme, given: Mapping[str, str], issuer: Issuer | None) -> _D
 
 @dataclass(frozen=True, slots=True)
 class EngineObserver:
-    """An observer that reads the engine's database itself, past every route (`Observer`)."""
+    """An observer that reads the engine's database itself, past every route (`Observer`). `hides` is not shown."""
 
     engine: Engine
+    hides: tuple[Hidden, ...] = ()
 
     async def appointments(self, start: datetime, end: datetime) -> Sequence[Seen]:
         return tuple(
@@ -296,8 +302,8 @@ class EngineObserver:
                 start=each.booking.start,
                 end=each.booking.end,
                 cancelled=each.status is Status.CANCELLED,
-                keys=each.keys,
-                subject=each.booking.patient,
+                keys=() if "keys" in self.hides else each.keys,
+                subject=None if "subject" in self.hides else each.booking.patient,
             )
             for each in self.engine.appointments()
             if each.booking.start < end and each.booking.end > start

@@ -14,7 +14,7 @@ from gateway.contracts.adapter import Proof, Receipt, TargetState
 from gateway.contracts.failures import Code, Refusal
 from gateway.kit.access import ACCESS_DECLARED, declared_access
 from gateway.kit.reading import READS, Said, not_ready, said, shaped
-from gateway.kit.replies import ANY, Row, Table, judge
+from gateway.kit.replies import ANY, Row, Table, judge, shown, word_in
 from gateway.kit.wall_time import AmbiguousWallTimeError, to_instant, to_wall
 from gateway.testing import make_connection, make_request
 
@@ -51,6 +51,35 @@ def test_a_reply_means_what_its_row_says_and_otherwise_nothing(status: int | str
 
 class Slot(Said):
     free: bool
+
+
+class Problem(Said):
+    code: str
+
+
+@pytest.mark.parametrize(
+    ("reply", "word", "expected"),
+    [
+        (httpx.Response(201, json={"free": True}), ANY, Slot(free=True)),
+        (httpx.Response(201, json={"free": True}), "a word", Slot(free=True)),
+        (httpx.Response(201, content=b"{"), ANY, Receipt.unknown()),
+        (httpx.Response(200, json={"free": True}), ANY, Receipt.unknown()),  # a success that no row knows
+        (httpx.Response(409, json={"free": True}), "taken", Receipt.refused(Code.SLOT_TAKEN)),
+        (httpx.Response(409, json={"free": True}), "another", Receipt.unknown(Code.DUPLICATE_KEY)),
+        (httpx.Response(409), ANY, Receipt.unknown()),  # something in between said so
+        (httpx.Response(503), ANY, Receipt.unknown(Code.EXTERNAL_ERROR)),
+    ],
+)
+def test_a_write_shows_its_record_or_is_refused_in_the_vendors_own_words(
+    reply: httpx.Response, word: str, expected: Slot | Receipt
+) -> None:
+    table: Table = {**TABLE, (201, ANY): Row(Receipt.applied(), "reference")}
+    assert shown(Slot, reply, table, word) == expected
+
+
+@pytest.mark.parametrize(("body", "word"), [(b'{"code": "taken"}', "taken"), (b"{}", ANY), (b"<html/>", ANY)])
+def test_a_word_is_the_vendors_own_or_none(body: bytes, word: str) -> None:
+    assert word_in(httpx.Response(409, content=body), Problem, lambda problem: problem.code) == word
 
 
 def test_what_a_system_says_is_read_whole_or_not_at_all() -> None:

@@ -36,7 +36,7 @@ from gateway.contracts.words import Effect
 from gateway.contracts.words import ObservationFinding as Finding
 from gateway.testing import START, VENDOR, AdapterHarness, Premises, make_connection, make_request
 from gateway.testing.engine import Appointment, Booking, Rejection, Status
-from gateway.testing.twin import REFUSALS, Call, Denial, Twin, document
+from gateway.testing.twin import REFUSALS, Call, Denial, Hidden, Twin, document
 from gateway.testing.wire import Reply
 
 # The twin: one page. ------------------------------------------------------------------------------------------------
@@ -499,6 +499,22 @@ async def test_a_vendor_that_lets_appointments_overlap_has_a_twin_that_does(data
             reply = await caller.post(f"openings/{opening('practitioner-1', START)}/visits", json=content)
             assert reply.status_code == 201
         assert len(await premises.observer.appointments(START, START + HALF_HOUR)) == 2
+
+
+@pytest.mark.parametrize(
+    ("hides", "keys", "subject"),
+    [((), ("r",), "patient-1"), (("keys",), (), "patient-1"), (("subject",), ("r",), None)],
+)
+async def test_the_observer_does_not_show_what_the_vendor_does_not_keep(
+    hides: tuple[Hidden, ...], keys: tuple[str, ...], subject: str | None, database: Path
+) -> None:
+    vendor = Twin("calendar", scheme=Scheme.NONE, hides=hides)
+    vendor.route("POST", "/openings/{name}/visits")(book)
+    async with vendor.start(database) as premises, client(premises, None) as caller:
+        content = {"person": "patient-1", "visit_type": "service-1", "our_reference": "r"}
+        await caller.post(f"openings/{opening('practitioner-1', START)}/visits", json=content)
+        (seen,) = await premises.observer.appointments(START, START + HALF_HOUR)
+        assert (seen.keys, seen.subject) == (keys, subject)
 
 
 async def test_every_start_is_empty_and_leaves_nothing_running() -> None:

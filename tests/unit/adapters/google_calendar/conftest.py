@@ -6,7 +6,7 @@ import json
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -18,7 +18,8 @@ from adapters.google_calendar import mapping, testing
 from gateway.contracts.adapter import Request, native_key, version_digest
 from gateway.contracts.connection import CredentialUse, Scheme
 from gateway.contracts.proposal import Operation, Target
-from gateway.testing import VENDOR, Premises, make_connection, make_request
+from gateway.testing import VENDOR, make_connection, make_request
+from tests.unit.adapters.stage import Stage, staged
 
 GOOGLE = "https://www.googleapis.com/calendar/v3/"
 CALENDAR = "practice@group.calendar.google.com"
@@ -97,28 +98,6 @@ class Discovery:
             assert not below or below in described["properties"], below
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A running twin, and the file behind it."""
-
-    premises: Premises
-    database: Path
-
-    @property
-    def received(self) -> int:
-        with testing.engine(self.database) as engine:
-            return len(engine.requests())
-
-    @property
-    def effects(self) -> int:
-        with testing.engine(self.database) as engine:
-            return engine.effects()
-
-    def client(self) -> httpx.AsyncClient:
-        headers = {"Authorization": f"Bearer {self.premises.secrets['vendor']}"}
-        return httpx.AsyncClient(base_url=self.premises.base_url, headers=headers, trust_env=False, timeout=5)
-
-
 def asked(operation: Operation = Operation.BOOK, base: str = GOOGLE, **details: Any) -> Request:
     """A request; `version` is the etag that was approved, `booked` the booking to change, `settings` the connection's,
     the rest is `make_request`'s."""
@@ -167,5 +146,5 @@ def discovery() -> Discovery:
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with testing.start(tmp_path / "twin.db") as premises:
-        yield Stage(premises, tmp_path / "twin.db")
+    async with staged(testing.twin(), tmp_path / "twin.db") as started:
+        yield started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from gateway.testing import START, AdapterHarness
 from tests.unit.adapters.google_calendar.conftest import CALENDAR, asked
 
 if TYPE_CHECKING:
-    from tests.unit.adapters.google_calendar.conftest import Stage
+    from tests.unit.adapters.stage import Stage
 
 TARGET = load(Path(testing.__file__).parent / "conformance.toml")
 HOUR = timedelta(hours=1)
@@ -69,13 +70,13 @@ async def test_an_id_that_was_used_is_never_used_again(stage: Stage) -> None:
 
 async def test_two_attempts_with_one_key_at_once_make_one_event(stage: Stage) -> None:
     async with harness(stage) as first, first.again() as second:
-        assert (await first.readiness(), await second.readiness()) == (None, None)
-        results = [await first.commit(), await second.commit()]
-    assert [(each.effect, each.code) for each in results] == [
+        assert await asyncio.gather(first.readiness(), second.readiness()) == [None, None]
+        results = await asyncio.gather(first.commit(), second.commit())
+    assert {(each.effect, each.code) for each in results} == {
         (Effect.APPLIED, Code.COMMITTED),
         (Effect.UNKNOWN, Code.DUPLICATE_KEY),
-    ]
-    assert stage.effects == 1
+    }
+    assert (stage.received, stage.effects) == (2, 1)
 
 
 async def test_a_token_that_may_only_read_and_a_wrong_one_are_told_apart(stage: Stage) -> None:
@@ -169,7 +170,7 @@ async def test_whatever_shows_the_twin_calls_it_one(stage: Stage) -> None:
 async def test_the_run_is_let_in_as_the_vendor_lets_in_a_program(tmp_path: Path) -> None:
     use = TARGET.connection.credential
     assert use.scheme is Scheme.JWT_BEARER and use.token is not None
-    async with testing.start(tmp_path / "twin.db", use.scheme) as premises:
+    async with testing.twin(use.scheme).start(tmp_path / "twin.db") as premises:
         own = use.model_copy(update={"token": use.token.model_copy(update={"url": premises.token_url})})
         request = asked(base=premises.base_url, credential=own)
         async with AdapterHarness(GoogleCalendarAdapter(), request, secret=premises.secrets["vendor"]) as booking:

@@ -6,7 +6,7 @@ import json
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -19,7 +19,8 @@ from adapters.msgraph import mapping, testing
 from gateway.contracts.adapter import Request, native_key, version_digest
 from gateway.contracts.connection import CredentialUse, Scheme
 from gateway.contracts.proposal import Operation, Target
-from gateway.testing import VENDOR, Premises, make_connection, make_request
+from gateway.testing import VENDOR, make_connection, make_request
+from tests.unit.adapters.stage import Stage, staged
 
 GRAPH = "https://graph.microsoft.com/v1.0/"
 USER, CALENDAR = "room-1@practice.example", "AAMkAGViNDU7zAAAAAGtlAAA="
@@ -36,9 +37,10 @@ DOCUMENTED: Mapping[tuple[str, str], frozenset[str]] = {
     ("PATCH", "users/{}/calendars/{}/events/{}"): frozenset(),
     ("GET", "users/{}/calendars/{}"): frozenset({"$select"}),
     ("GET", "users/{}/events"): frozenset({"$filter", "$expand"}),
+    ("GET", "users/{}/calendars/{}/events"): frozenset({"$filter", "$expand"}),
     ("GET", "users/{}/calendars/{}/calendarView"): frozenset({"startDateTime", "endDateTime", "$select", "$top"}),
 }
-"""Methods, paths and query options, by the pages "Create event", "Update event", "Get calendar", "Get
+"""Methods, paths and query options, by the pages "Create event", "Update event", "Get calendar", "List events", "Get
 singleValueLegacyExtendedProperty" and "List calendarView" of microsoft-graph-docs-contrib (v1.0)."""
 NAMED = r"String \{[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\} Name \w+"
 FILTER = re.compile(rf"singleValueExtendedProperties/Any\(ep: ep/id eq '{NAMED}' and startswith\(ep/value, '[^']+'\)\)")
@@ -119,28 +121,6 @@ class Metadata:
         patterns = {"$filter": FILTER, "$expand": EXPAND, "$top": re.compile(r"[1-9]\d{0,2}|1000")}
         pattern = patterns.get(name, re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ") if name.endswith("Time") else None)
         assert pattern is None or pattern.fullmatch(value), f"{name}: {value}"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A running twin, and the file behind it."""
-
-    premises: Premises
-    database: Path
-
-    @property
-    def received(self) -> int:
-        with testing.engine(self.database) as engine:
-            return len(engine.requests())
-
-    @property
-    def effects(self) -> int:
-        with testing.engine(self.database) as engine:
-            return engine.effects()
-
-    def client(self) -> httpx.AsyncClient:
-        headers = {"Authorization": f"Bearer {self.premises.secrets['vendor']}"}
-        return httpx.AsyncClient(base_url=self.premises.base_url, headers=headers, trust_env=False, timeout=5)
 
 
 def asked(operation: Operation = Operation.BOOK, base: str = GRAPH, **details: Any) -> Request:
@@ -225,5 +205,5 @@ def metadata() -> Metadata:
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with testing.start(tmp_path / "twin.db") as premises:
-        yield Stage(premises, tmp_path / "twin.db")
+    async with staged(testing.twin(), tmp_path / "twin.db") as started:
+        yield started

@@ -56,13 +56,15 @@ async def ready(
     found: httpx.Response | None = None,
     slot: httpx.Response | None = None,
     place: httpx.Response | None = None,
+    elsewhere: httpx.Response | None = None,
 ) -> Readiness:
-    """Readiness, given what is found under the key, in the slot, and of the calendar."""
+    """Readiness, given what is found under the key, in the slot, of the calendar, and under the key elsewhere."""
     if found is None:
         found = page() if request.operation is Operation.BOOK else page(before(request))
     with respx.mock(base_url=GRAPH, assert_all_called=False) as graph:
         graph.get(path__regex="/calendarView$").mock(return_value=slot or page())
-        graph.get(path__regex="/events$").mock(return_value=found)
+        graph.get(path__regex="/calendars/[^/]+/events$").mock(return_value=found)
+        graph.get(path__regex="/users/[^/]+/events$").mock(return_value=elsewhere or page())
         graph.get(path__regex="/calendars/[^/]+$").mock(return_value=place or calendar())
         async with client() as to_graph:
             readiness = await GraphAdapter().readiness(request, to_graph)
@@ -70,9 +72,10 @@ async def ready(
     return readiness
 
 
-async def look(request: Request, found: httpx.Response) -> Observation:
-    with respx.mock(base_url=GRAPH) as graph:
-        graph.get(path__regex="/events$").mock(return_value=found)
+async def look(request: Request, found: httpx.Response, elsewhere: httpx.Response | None = None) -> Observation:
+    with respx.mock(base_url=GRAPH, assert_all_called=False) as graph:
+        graph.get(path__regex="/calendars/[^/]+/events$").mock(return_value=found)
+        graph.get(path__regex="/users/[^/]+/events$").mock(return_value=elsewhere or page())
         async with client() as to_graph:
             return await GraphAdapter().observe(Query(request=request), to_graph)
 
@@ -132,6 +135,7 @@ async def test_a_read_that_is_refused_refutes(reply: httpx.Response, code: Code)
     assert await ready(asked(), place=reply) == expected
     assert await ready(asked(), found=reply) == expected
     assert await ready(asked(), slot=reply) == expected
+    assert await ready(asked(), elsewhere=reply) == expected
 
 
 @pytest.mark.requirement("GATE-27")
@@ -141,7 +145,9 @@ async def test_a_reply_that_is_not_graphs_proves_nothing(reply: httpx.Response) 
         await ready(asked(), place=reply),
         await ready(asked(), found=reply),
         await ready(asked(), slot=reply),
+        await ready(asked(), elsewhere=reply),
         await ready(asked(), found=page(other(asked()))),  # a service that ignores the filter
+        await ready(asked(), elsewhere=page(other(asked()))),
         await ready(asked(), found=page(**{"@odata.nextLink": "more"})),
     ):
         assert readiness.available is Proof.UNVERIFIABLE
@@ -193,6 +199,7 @@ async def test_a_booking_under_a_key_that_is_there_is_not_sent(shown: str) -> No
     """How long Graph remembers a transactionId is not documented."""
     request = asked()
     assert (await ready(request, page(stored(request, showAs=shown)))).target is TargetState.TAKEN
+    assert (await ready(request, elsewhere=page(stored(request, showAs=shown)))).target is TargetState.TAKEN
 
 
 @CHANGES
@@ -221,6 +228,7 @@ async def test_a_target_that_is_not_as_approved_is_not_touched(
 async def test_a_target_that_is_gone_doubled_or_written_by_another_is_not_touched(operation: Operation) -> None:
     request = asked(operation)
     assert (await ready(request, page())).target is TargetState.ABSENT
+    assert (await ready(request, page(), elsewhere=page(before(request)))).target is TargetState.ABSENT
     assert (await ready(request, page(before(request), before(request)))).target is TargetState.UNVERIFIABLE
     moved = event(request, f"{mapping.booking_key(request)}/another", showAs="busy")
     assert (await ready(request, page(moved))).target is TargetState.CHANGED
@@ -357,6 +365,35 @@ async def test_what_is_nowhere_is_absent_only_where_that_proves_something(operat
     book = operation is Operation.BOOK
     finding = ObservationFinding.ABSENT if book else ObservationFinding.INDETERMINATE
     assert (await look(asked(operation), page())).finding is finding
+
+
+@pytest.mark.parametrize("operation", Operation, ids=str)
+async def test_what_was_moved_into_another_calendar_is_not_absent(operation: Operation) -> None:
+    """A booking is there, though not as approved; whose write a change of it would have been, nobody can say."""
+    request = asked(operation)
+    book = operation is Operation.BOOK
+    seen = await look(request, page(), elsewhere=page(stored(request)))
+    assert seen.finding is (ObservationFinding.DIFFERENT if book else ObservationFinding.INDETERMINATE)
+
+
+@pytest.mark.parametrize("reply", [httpx.Response(404), httpx.Response(503), page(**{"@odata.nextLink": "more"})])
+async def test_a_booking_is_absent_only_if_both_looks_say_so(reply: httpx.Response) -> None:
+    """Microsoft's descriptions contradict each other on whether a user's events are those of every calendar."""
+    for found, elsewhere in ((page(), reply), (reply, page())):
+        assert (await look(asked(), found, elsewhere)).finding is ObservationFinding.INDETERMINATE
+
+
+async def test_a_booking_needs_no_more_requests_than_are_reserved() -> None:
+    request, adapter = asked(), GraphAdapter()
+    with respx.mock(base_url=GRAPH) as graph:
+        graph.get(path__regex="/(calendarView|events)$").mock(return_value=page())
+        graph.get(path__regex="/calendars/[^/]+$").mock(return_value=calendar())
+        graph.post(path__regex="/events$").mock(return_value=httpx.Response(503))
+        async with client() as to_graph:
+            assert (await adapter.readiness(request, to_graph)).target is TargetState.OPEN
+            await adapter.commit(Authorized(request=request), to_graph)
+            assert (await adapter.observe(Query(request=request), to_graph)).finding is ObservationFinding.ABSENT
+        assert len(graph.calls) == adapter.describe(request.connection).requests_per_attempt
 
 
 @pytest.mark.parametrize("operation", Operation, ids=str)

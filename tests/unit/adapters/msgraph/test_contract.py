@@ -49,7 +49,9 @@ async def attempt(operation: Operation) -> Exchanges:
             return httpx.Response(201 if sent.method == "POST" else 200, json=replied(request))
         if sent.url.path.endswith("/calendarView"):
             return page()
-        return page(*kept) if sent.url.path.endswith("/events") else calendar()
+        if sent.url.path.endswith("/events"):
+            return page(*kept) if "/calendars/" in sent.url.path else page()
+        return calendar()
 
     adapter = GraphAdapter()
     with respx.mock(base_url=GRAPH) as graph:

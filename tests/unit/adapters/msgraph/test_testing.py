@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from gateway.testing import START, AdapterHarness
 from tests.unit.adapters.msgraph.conftest import CALENDAR, USER, asked
 
 if TYPE_CHECKING:
-    from tests.unit.adapters.msgraph.conftest import Stage
+    from tests.unit.adapters.stage import Stage
 
 TARGET = load(Path(testing.__file__).parent / "conformance.toml")
 HOUR = timedelta(hours=1)
@@ -74,8 +75,8 @@ async def test_a_key_that_was_used_is_never_used_again(stage: Stage) -> None:
 
 async def test_two_attempts_with_one_key_at_once_make_one_event(stage: Stage) -> None:
     async with harness(stage) as first, first.again() as second:
-        assert (await first.readiness(), await second.readiness()) == (None, None)
-        results = [await first.commit(), await second.commit()]
+        assert await asyncio.gather(first.readiness(), second.readiness()) == [None, None]
+        results = await asyncio.gather(first.commit(), second.commit())
     assert [each.effect for each in results] == [Effect.APPLIED, Effect.APPLIED]
     assert (stage.received, stage.effects) == (2, 1)
 
@@ -98,10 +99,20 @@ async def test_an_event_is_not_moved_for_a_participant_whose_calendar_it_is_not_
         known = {**move.request.identifiers, practitioner: f"{USER}/another"}
         move.request = replace(move.request, identifiers=Identifiers(known))
         async with move:
-            assert await move.readiness() is None
-            result = await move.commit()
-    assert (result.effect, result.code) == (Effect.REFUSED, Code.TARGET_NOT_FOUND)
-    assert stage.effects == 1
+            assert await move.readiness() is Code.TARGET_NOT_FOUND
+    assert (stage.received, stage.effects) == (1, 1)
+
+
+async def test_a_booking_that_a_person_moved_into_another_calendar_is_found_and_not_made_again(stage: Stage) -> None:
+    async with harness(stage) as booking:
+        await carried_out(booking)
+        (made,) = stage.engine.appointments()
+        elsewhere = replace(made.booking, participants=(f"{USER}/{testing.DEFAULT_CALENDAR}",))
+        stage.engine.reschedule(None, made.id, str(made.version), elsewhere)
+        async with booking.again() as again:
+            assert await again.readiness() is Code.SLOT_TAKEN
+            assert (await again.observe()).finding is ObservationFinding.DIFFERENT
+    assert stage.received == 1
 
 
 @pytest.mark.parametrize(
@@ -143,15 +154,16 @@ async def test_the_twin_answers_the_documented_queries_and_no_others(stage: Stag
     async with stage.client() as client:
         await client.post(f"{PLACE}/events", json={**NEW, **held})
         await client.post(f"{PLACE}/events", json={**NEW, "transactionId": "two"})
-        found = await client.get(
-            f"users/{USER}/events", params={"$filter": f"singleValueExtendedProperties/Any({where})", **expand}
-        )
+        query = {"$filter": f"singleValueExtendedProperties/Any({where})", **expand}
+        found = await client.get(f"{PLACE}/events", params=query)
         (event,) = found.json()["value"]
         assert event["singleValueExtendedProperties"] == held["singleValueExtendedProperties"]
-        stranger = await client.get(
-            "users/nobody/events", params={"$filter": f"singleValueExtendedProperties/Any({where})", **expand}
+        for place in ("users/nobody", f"users/{USER}"):  # without a calendar, the user's default one is meant
+            assert (await client.get(f"{place}/events", params=query)).json()["value"] == []
+        await client.post(
+            f"users/{USER}/calendars/{testing.DEFAULT_CALENDAR}/events", json={**NEW, **held, "transactionId": "three"}
         )
-        assert stranger.json()["value"] == []
+        assert len((await client.get(f"users/{USER}/events", params=query)).json()["value"]) == 1
         asked_otherwise = await client.get(f"users/{USER}/events", params={"$filter": "transactionId eq 'one'"})
         assert asked_otherwise.status_code == 400
 
@@ -207,7 +219,7 @@ async def test_whatever_shows_the_twin_calls_it_one(stage: Stage) -> None:
 async def test_the_run_is_let_in_as_the_vendor_lets_in_a_program(tmp_path: Path) -> None:
     use = TARGET.connection.credential
     assert use.scheme is Scheme.CLIENT_CREDENTIALS and use.token is not None
-    async with testing.start(tmp_path / "twin.db", use.scheme) as premises:
+    async with testing.twin(use.scheme).start(tmp_path / "twin.db") as premises:
         own = use.model_copy(update={"token": use.token.model_copy(update={"url": premises.token_url})})
         request = asked(base=premises.base_url, credential=own)
         async with AdapterHarness(GraphAdapter(), request, secret=premises.secrets["vendor"]) as booking:
