@@ -419,8 +419,8 @@ class Journal(Protocol):
     async def suspended(self, connection: ConnectionId) -> bool: ...
 
     async def reserve(self, connection: ConnectionId, requests: int, per_minute: int, now: datetime) -> datetime | None:
-        """Take `requests` from the connection's current minute, over all processes; None, or the instant
-        from which it may be tried again. Costs no durable barrier."""
+        """Take `requests` from the connection's current minute, over all processes, however their clocks differ;
+        None, or the instant by the caller's clock from which it may be tried again. Costs no durable barrier."""
         ...
 
     def sibling_digest(self, *parts: str) -> str:

@@ -13,7 +13,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from gateway.contracts.chain import Record, RecordKind
@@ -44,7 +44,6 @@ NO_LOCKS: Final = (
     "this server's advisory locks keep nobody out: connect to PostgreSQL itself, not through a pooler that pools "
     "transactions, nor to an engine that has such locks in name only"
 )
-_SECONDS_PER_MINUTE = 60
 
 
 class PostgresJournal:
@@ -184,12 +183,10 @@ class PostgresJournal:
         await self._writer.submit(json.dumps({"do": "suspend", "connection": connection, "suspended": suspended}))
 
     async def reserve(self, connection: ConnectionId, requests: int, per_minute: int, now: datetime) -> datetime | None:
-        minute = int(now.timestamp()) // _SECONDS_PER_MINUTE
-        [row] = await self._line.ask(
-            "SELECT journal_reserve(%s, %s, %s, %s) AS minute", (connection, requests, per_minute, minute)
-        )
-        next_minute: int | None = row["minute"]
-        return None if next_minute is None else datetime.fromtimestamp(next_minute * _SECONDS_PER_MINUTE, UTC)
+        """Minutes are the server's: gateways on several machines have several clocks. `now` is for the answer."""
+        [row] = await self._line.ask("SELECT journal_reserve(%s, %s, %s) AS wait", (connection, requests, per_minute))
+        seconds: int | None = row["wait"]
+        return None if seconds is None else now + timedelta(seconds=seconds)
 
     async def proposal(self, practice: PracticeId, proposal: ProposalId) -> ProposalFile | None:
         rows = await self._line.ask(reads.PROPOSAL, {"practice": practice, "proposal": proposal})

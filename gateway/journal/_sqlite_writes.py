@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from gateway.contracts.chain import GENESIS, Record, RecordKind
 from gateway.contracts.proposal import Proposal
@@ -23,6 +24,8 @@ from gateway.journal._sqlite_reads import intent as intent_of
 from gateway.journal._sqlite_reads import sibling_holder, standing, stop_latched
 
 _SECONDS_PER_MINUTE = 60
+LEAD_MINUTES: Final = 5
+"""How far ahead of a clock a minute may lie, in which requests are counted, and still be believed."""
 
 
 def append(connection: sqlite3.Connection, entry: Append, owner: OwnerId) -> Appended:
@@ -283,11 +286,15 @@ def suspend(connection: sqlite3.Connection, name: ConnectionId, suspended: bool)
 def reserve(
     connection: sqlite3.Connection, name: ConnectionId, requests: int, per_minute: int, now: datetime
 ) -> datetime | None:
-    """Take the requests from this minute, or say when the next one begins."""
+    """Take the requests from this minute, or say when the next one begins.
+
+    Whoever has the file is on one machine and has its clock, but may come late, or the clock may have been set back:
+    a minute that has begun for somebody else counts for all. One that lies further ahead, a wrong clock began.
+    """
     minute = int(now.timestamp()) // _SECONDS_PER_MINUTE
     row = connection.execute("SELECT minute, requests FROM budgets WHERE connection = ?", (name,)).fetchone()
-    if row is not None and row["minute"] == minute + 1:
-        minute += 1  # the next one has begun for somebody else since `now`: a late-comer counts towards it
+    if row is not None and minute < row["minute"] <= minute + LEAD_MINUTES:
+        minute = row["minute"]
     used = row["requests"] if row is not None and row["minute"] == minute else 0
     if used + requests > per_minute:
         return datetime.fromtimestamp((minute + 1) * _SECONDS_PER_MINUTE, UTC)

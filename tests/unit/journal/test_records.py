@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -146,16 +147,56 @@ async def test_the_latest_look_is_part_of_the_outcome_and_of_the_chain(journal: 
 
 
 @pytest.mark.requirement("CARD-14")
-async def test_a_connections_budget_is_one_for_all_processes(open_journal: Any, tell: Any) -> None:
-    one, two, connection = await open_journal(), await open_journal(), ConnectionId.random()
-    now: datetime = tell.now + timedelta(seconds=20)
-    assert await one.reserve(connection, 6, 10, now) is None
-    assert await two.reserve(connection, 5, 10, now) == tell.now + timedelta(minutes=1)
-    assert await two.reserve(connection, 4, 10, now) is None
-    assert await two.reserve(ConnectionId.random(), 10, 10, now) is None
-    assert await one.reserve(connection, 10, 10, now + timedelta(minutes=1)) is None
-    await one.aclose()
-    await two.aclose()
+class TestBudget:
+    LIMIT = 10
+
+    @pytest.fixture
+    def minute(self, place: Any) -> Callable[..., None]:
+        """Make the minute in which a connection's requests are counted another, by so many."""
+
+        def shift(connection: ConnectionId, minutes: int) -> None:
+            change = "UPDATE budgets SET minute = minute + CAST(:minutes AS INTEGER) WHERE connection = :connection"
+            place.tamper(change, connection=connection, minutes=str(minutes))
+
+        return shift
+
+    async def test_it_is_one_for_all_processes(self, open_journal: Any, minute: Any) -> None:
+        one, two, connection = await open_journal(), await open_journal(), ConnectionId.random()
+        now = datetime.now(UTC)
+        assert await one.reserve(connection, 6, self.LIMIT, now) is None
+        minute(connection, 1)  # no turn of the minute falls between these calls
+        not_before = await two.reserve(connection, 5, self.LIMIT, now)
+        assert now < not_before <= now + timedelta(minutes=2)
+        assert await two.reserve(connection, 4, self.LIMIT, now) is None
+        assert await two.reserve(ConnectionId.random(), self.LIMIT, self.LIMIT, now) is None
+        minute(connection, -2)
+        assert await one.reserve(connection, self.LIMIT, self.LIMIT, now) is None
+        await one.aclose()
+        await two.aclose()
+
+    async def test_two_clocks_share_it(self, open_journal: Any) -> None:
+        """Whichever of two gateways is ahead by some minutes, neither finds a minute unused that the other uses."""
+        one, two, connection = await open_journal(), await open_journal(), ConnectionId.random()
+        now = datetime.now(UTC)
+        granted = 0
+        for _ in range(5 * self.LIMIT):
+            for journal, clock in ((one, now), (two, now - timedelta(minutes=3))):
+                granted += await journal.reserve(connection, 1, self.LIMIT, clock) is None
+        assert self.LIMIT <= granted <= 2 * self.LIMIT  # a minute may turn meanwhile
+        await one.aclose()
+        await two.aclose()
+
+    @pytest.mark.parametrize(("ahead", "counts"), [(1, True), (5, True), (7, False), (1440, False)])
+    async def test_a_minute_ahead_counts_while_it_is_near(
+        self, journal: Any, minute: Any, ahead: int, counts: bool
+    ) -> None:
+        """A clock that once ran ahead by a day blocks nobody."""
+        connection, now = ConnectionId.random(), datetime.now(UTC)
+        assert await journal.reserve(connection, self.LIMIT, self.LIMIT, now) is None
+        minute(connection, ahead)
+        not_before = await journal.reserve(connection, 1, self.LIMIT, now)
+        assert (not_before is not None) is counts
+        assert not_before is None or now < not_before <= now + timedelta(minutes=ahead + 1)
 
 
 async def test_a_connection_stays_suspended_until_it_is_resumed(open_journal: Any) -> None:
