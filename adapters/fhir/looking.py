@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from adapters.fhir import mapping, smart
+from adapters.fhir import mapping, replies, smart
 from adapters.fhir.capability import CapabilityStatement, Needs, proofs
 from adapters.fhir.resources import ACCEPT, Appointment, Held, Schedule, Slot, found, instant, local_reference, read
 from gateway.contracts.adapter import Proof, Readiness, Request, TargetState
@@ -50,6 +50,14 @@ def settling(connection: Connection) -> int:
     return seconds if isinstance(seconds, int) else 0
 
 
+def settled(word: str | None, connection: Connection) -> str | None:
+    """The word of `replies.SETTLED` that searches led to. Where they lag, they prove what they show, our key, and
+    nothing else; then raises `Refusal`."""
+    if word != replies.KEY and settling(connection):
+        raise Refusal(Code.REPLY_UNRECOGNISED)
+    return word
+
+
 def year_around(request: Request) -> list[str]:
     """A search's bounds, a year to either side: an appointment may have been moved since."""
     return [f"ge{instant(request.particulars.start - _YEAR)}", f"lt{instant(request.particulars.end + _YEAR)}"]
@@ -72,9 +80,11 @@ def readiness(capable: tuple[Proof, Proof], target: TargetState, prepared: objec
 
 
 async def by_id(identifier: str, client: httpx.AsyncClient) -> Held[Appointment] | None:
+    """None where there is none; raises `Gone` where it was deleted."""
     if not mapping.is_id(identifier):
         raise Refusal(Code.REPLY_UNRECOGNISED)
-    return read(Appointment, await client.get(f"Appointment/{identifier}", headers=ACCEPT))
+    name = f"Appointment/{identifier}"
+    return read(Appointment, name, await client.get(name, headers=ACCEPT))
 
 
 async def by_key(

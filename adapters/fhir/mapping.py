@@ -97,32 +97,33 @@ def appointment(request: Request, slots: Iterable[str] = ()) -> Raw:
 
 def changed(stored: Held[Appointment], request: Request, slots: Iterable[str] = ()) -> Raw:
     """The stored Appointment with the approved change and its native key; everything else as it was."""
-    raw: Mapping[str, Any] = stored.raw
+    raw: Mapping[str, Any] = _untold(stored.raw)
     changes: dict[str, Any] = {"identifier": [*raw.get("identifier", []), _identifier(request.native_key())]}
     if request.operation is Operation.CANCEL:
         changes["status"] = "cancelled"
         if request.particulars.reason is not None:
             changes["cancelationReason"] = reason(request)
-        return stored.raw | changes
+        return {**raw, **changes}
     start, end = request.particulars.start, request.particulars.end
     changes |= {"start": instant(start), "end": instant(end), **_service_type(request)}
     changes |= {"participant": participants(raw["participant"], everyone(request))}
     changes |= {"slot": [{"reference": name} for name in slots] or None}
     if "minutesDuration" in raw:
         changes["minutesDuration"] = int((end - start).total_seconds() // 60)
-    return {name: value for name, value in (stored.raw | changes).items() if value is not None}
+    return {name: value for name, value in {**raw, **changes}.items() if value is not None}
 
 
 def is_offered(offer: Offer, request: Request) -> bool:
     """Whether a proposed Appointment is at the approved time, of the approved people and, where it names one, place."""
     actors = {local_reference(each.actor.reference) for each in offer.participant}
-    places = {name for name in actors if name.startswith("Location/")}
+    bound = {name for name in actors if name.startswith(("Location/", "Patient/"))}
     times = (request.particulars.start, request.particulars.end)
-    return (offer.start, offer.end) == times and set(scheduled(request)) <= actors and places <= {location(request)}
+    asked = bound <= {location(request), patient(request)} and set(scheduled(request)) <= actors
+    return (offer.start, offer.end) == times and asked
 
 
 def occupied(slot: Held[Slot], *, free: bool) -> Raw:
-    return slot.raw | {"status": "free" if free else "busy"}
+    return {**_untold(slot.raw), "status": "free" if free else "busy"}
 
 
 def reason(request: Request) -> dict[str, Any]:
@@ -144,12 +145,9 @@ def comment(key: str) -> str:
 
 def holds(stored: Appointment, request: Request) -> bool:
     """Whether times and people are the approved ones; of several patients none is."""
-    actors = [local_reference(each.actor.reference) for each in stored.participant]
-    patients = {name for name in actors if name.startswith("Patient/")}
     times = (request.particulars.start, request.particulars.end)
-    return (stored.start, stored.end) == times and patients == {patient(request)} <= set(everyone(request)) <= set(
-        actors
-    )
+    everybody = set(everyone(request)) <= _actors(stored)
+    return (stored.start, stored.end) == times and everybody and _is_of_patient(stored, request)
 
 
 def in_force(stored: Appointment, request: Request) -> bool:
@@ -171,14 +169,14 @@ def receipt(stored: Held[Appointment], request: Request, slots: Iterable[str] | 
 def target_state(stored: Held[Appointment] | None, request: Request) -> TargetState:
     """Whether the Appointment to move or cancel is the approved patient's, booked, at the approved version.
 
-    For a cancellation the reviewer saw the appointment itself: time and people must be as they were shown.
+    For a cancellation the reviewer saw the appointment itself: time and people must be as they were shown. One that is
+    other patients' as well, a group's, is never moved for one of them.
     """
     if stored is None:
         return TargetState.ABSENT
     if stored.version is None or not stored.writable:
         return TargetState.UNVERIFIABLE
-    actors = {local_reference(each.actor.reference) for each in stored.content.participant}
-    same = holds(stored.content, request) if request.operation is Operation.CANCEL else patient(request) in actors
+    same = (holds if request.operation is Operation.CANCEL else _is_of_patient)(stored.content, request)
     current = stored.content.status == "booked" and request.is_approved_version(stored.version)
     return TargetState.OPEN if same and current else TargetState.CHANGED
 
@@ -187,9 +185,11 @@ def finding(stored: Held[Appointment] | None, request: Request) -> ObservationFi
     """Did the commit with this key happen? `stored` is the booking's Appointment, or the one that was to be changed.
 
     A change is proven not to have happened only while the Appointment is still at the approved version: whoever wrote
-    since may have dropped our identifier.
+    since may have dropped our identifier. One that is pending under our key may yet be made, or not.
     """
     if stored is not None and has_key(stored.content, request.native_key()):
+        if stored.content.status in PENDING:
+            return ObservationFinding.INDETERMINATE
         made = in_force(stored.content, request)
         return ObservationFinding.PRESENT if made else ObservationFinding.DIFFERENT
     if request.operation is Operation.BOOK:
@@ -218,18 +218,17 @@ def chosen(
     """The slots that fill the approved time in everybody's schedule: each open, one after the other, without a gap.
 
     `slots` are those that begin within the approved time; `own` are references of the appointment's own slots, which
-    are open to it. Free slots that do not fill the time, or fill it twice, are UNVERIFIABLE: a person must choose.
+    are open to it. Free slots that do not fill the time, or fill it twice, are UNVERIFIABLE: a person must choose. A
+    schedule at other places than the approved one offers nothing; who is busy there is busy.
     """
     picked: dict[str, Held[Slot]] = {}
     for name in scheduled(request):
-        mine = {f"Schedule/{each.id}" for each in schedules if each.active and is_of(each, name)}
-        if not mine:
+        mine = {f"Schedule/{each.id}": is_at(each, request) for each in schedules if each.active and is_of(each, name)}
+        if not any(mine.values()):
             return TargetState.UNVERIFIABLE, ()
-        row = [slot for slot in slots if local_reference(slot.content.schedule.reference) in mine]
-        row = sorted(
-            (slot for slot in row if slot.content.status != "entered-in-error"), key=lambda one: one.content.start
-        )
-        if not row or any(slot.content.status != "free" and slot.reference not in own for slot in row):
+        every = [one for one in slots if one.content.kept_in in mine and one.content.status != "entered-in-error"]
+        row = sorted((one for one in every if mine[one.content.kept_in]), key=lambda one: one.content.start)
+        if not row or any(slot.content.status != "free" and slot.reference not in own for slot in every):
             return TargetState.TAKEN, ()
         ends = [request.particulars.start, *(slot.content.end for slot in row)]
         fills = all(slot.content.start == end for slot, end in zip(row, ends, strict=False))
@@ -243,16 +242,37 @@ def is_of(schedule: Schedule, name: str) -> bool:
     return any(local_reference(actor.reference) == name for actor in schedule.actor)
 
 
+def is_at(schedule: Schedule, request: Request) -> bool:
+    """Whether a schedule is of the approved place, or of none in particular."""
+    actors = [local_reference(actor.reference) for actor in schedule.actor]
+    places = {name for name in actors if name.startswith("Location/")}
+    return not places or location(request) in places
+
+
 def only_asked(schedules: Sequence[Schedule], slots: Sequence[Held[Slot]], request: Request) -> None:
     """Raises `Refusal` where a server answered more than it was asked: it ignores a parameter, and may ignore all."""
     asked = {f"Schedule/{each.id}" for each in schedules}
     strange = any(not any(is_of(each, name) for name in scheduled(request)) for each in schedules)
     start, end = request.particulars.start, request.particulars.end
     for slot in slots:
-        named = local_reference(slot.content.schedule.reference)
-        strange = strange or named not in asked or not start <= slot.content.start < end
+        strange = strange or slot.content.kept_in not in asked or not start <= slot.content.start < end
     if strange:
         raise Refusal(Code.REPLY_UNRECOGNISED)
+
+
+def _actors(stored: Appointment) -> set[str]:
+    return {local_reference(each.actor.reference) for each in stored.participant}
+
+
+def _is_of_patient(stored: Appointment, request: Request) -> bool:
+    return {name for name in _actors(stored) if name.startswith("Patient/")} == {patient(request)}
+
+
+def _untold(raw: Raw) -> Raw:
+    """Without a narrative that was made from the data, and would tell of them as they were (narrative.html)."""
+    text = raw.get("text")
+    made = isinstance(text, dict) and text.get("status") in ("generated", "extensions")
+    return {name: value for name, value in raw.items() if not (made and name == "text")}
 
 
 def _references(request: Request) -> tuple[str, ...]:
@@ -288,9 +308,9 @@ def _participant(name: str) -> dict[str, Any]:
 
 def participants(stored: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Mapping[str, Any]]:
     """The approved people and things, as they were stored where they were; whoever else was there, an interpreter or a
-    relative, stays. Practitioners, devices and places that are no longer approved go."""
-    replaced = _SCHEDULED | {name.partition("/")[0] for name in names}
+    relative, stays, and so does any patient. Practitioners, devices and places that are no longer approved go."""
+    replaced = (_SCHEDULED | {name.partition("/")[0] for name in names}) - {"Patient"}
     named = [(local_reference(each.get("actor", {}).get("reference")), each) for each in stored]
-    kept = [each for name, each in named if name.partition("/")[0] not in replaced]
+    kept = [each for name, each in named if name not in names and name.partition("/")[0] not in replaced]
     known = dict(named)
     return [*(known.get(name) or _participant(name) for name in names), *kept]

@@ -12,7 +12,7 @@ a second use of it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -26,10 +26,8 @@ from adapters.fhir.resources import (
     ACCEPT,
     MIME_TYPE,
     Appointment,
-    Bundle,
     Held,
     Offer,
-    OperationOutcome,
     Raw,
     body,
     held,
@@ -154,10 +152,8 @@ class Booking(ABC):
         reply = await self.offers(request, read)
         if reply.status_code != 200:
             raise Refusal(READS.get(reply.status_code, Code.REPLY_UNRECOGNISED))
-        bundle = returned(reply.content)
-        if any(link.relation == "next" for link in bundle.link):
-            raise Refusal(Code.REPLY_UNRECOGNISED)
-        return [raw for raw in _of_type("Appointment", bundle) if mapping.is_offered(_offer(raw), request)]
+        offers = _appointments(returned(reply.content).matches)
+        return [raw for raw in offers if mapping.is_offered(_offer(raw), request)]
 
     async def _appointment(self, request: Request, read: httpx.AsyncClient) -> Held[Appointment] | None:
         return await looking.by_key(request.native_key(), read, self.also(request))
@@ -167,7 +163,7 @@ class Booking(ABC):
         free = await self._exactly(request, read)
         if await self._appointment(request, read) is not None:
             return replies.KEY
-        return None if free else replies.SLOT_MOVED
+        return looking.settled(None if free else replies.SLOT_MOVED, request.connection)
 
 
 class IheBook(Booking):
@@ -249,20 +245,17 @@ def _told(reply: httpx.Response) -> tuple[Held[Appointment] | None, str]:
     if not 200 <= reply.status_code <= 299 or reply.status_code == 202:
         return None, ""
     bundle = returned(reply.content)
-    appointments = _of_type("Appointment", bundle)
+    appointments = _appointments(each.resource for each in bundle.entry)
+    failed = [each.failed for each in bundle.outcomes]
     if len(appointments) == 1:
-        return held(Appointment, appointments[0]), replies.APPOINTMENT
-    try:
-        failed = [OperationOutcome.model_validate(raw).failed for raw in _of_type("OperationOutcome", bundle)]
-    except ValidationError:
-        failed = []
+        return held(Appointment, appointments[0]), replies.BOTH if any(failed) else replies.APPOINTMENT
     if appointments or not any(failed) or len(failed) != len(bundle.entry):
         raise Refusal(Code.REPLY_UNRECOGNISED)
     return None, replies.OUTCOME
 
 
-def _of_type(kind: str, bundle: Bundle) -> list[Raw]:
-    return [entry.resource for entry in bundle.entry if entry.resource and entry.resource.get("resourceType") == kind]
+def _appointments(resources: Iterable[Raw | None]) -> list[Raw]:
+    return [raw for raw in resources if raw and raw.get("resourceType") == "Appointment"]
 
 
 def _offer(raw: Raw) -> Offer:

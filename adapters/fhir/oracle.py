@@ -108,7 +108,7 @@ class Oracle:
             reply = await write.patch(target.reference, content=body(_patch(request, plan)), headers=headers)
         try:
             if reply.status_code in replies.ORACLE_AMBIGUOUS:
-                word = await self._settled(request, plan, write)
+                word = looking.settled(await self._settled(request, plan, write), request.connection)
                 return judge(replies.SETTLED, word) if word else judge(table, reply.status_code)
             receipt = judge(table, reply.status_code)
             return await self._made(reply, request, plan, write) if receipt.claim is Claim.APPLIED else receipt
@@ -142,10 +142,11 @@ class Oracle:
         free = [one for one in await self._slots(request, read) if _is_exactly(one.content, request)]
         if len(free) != 1:  # none is none; of two, which one has the right room is a person's to choose
             return (TargetState.UNVERIFIABLE if free else TargetState.TAKEN), None
-        kept_by = local_reference(free[0].content.schedule.reference).partition("/")[2]
-        schedules = found(Schedule, await read.get("Schedule", params={"_id": kept_by}, headers=ACCEPT))
+        kept_in = free[0].content.kept_in.partition("/")[2]
+        schedules = found(Schedule, await read.get("Schedule", params={"_id": kept_in}, headers=ACCEPT))
         (practitioner,) = mapping.scheduled(request)
-        if [mapping.is_of(each.content, practitioner) for each in schedules] != [True]:
+        kept = [each.content for each in schedules]
+        if [mapping.is_of(each, practitioner) and mapping.is_at(each, request) for each in kept] != [True]:
             return TargetState.UNVERIFIABLE, None
         return TargetState.OPEN, Plan(target=target, slot=free[0].reference)
 

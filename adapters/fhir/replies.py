@@ -63,6 +63,18 @@ MADE: Final[Table] = MappingProxyType(
 )
 """What the Appointment's own entry says in a transaction that succeeded, by operation."""
 
+SLOT_MADE: Final[Table] = MappingProxyType(
+    {
+        ("200", ANY): Row(Receipt.applied(), f"{_ENTRY}; http.html#update"),
+        ("204", ANY): Row(Receipt.applied(), f"{_ENTRY}; RFC 9110 §15.3.5"),
+        ("201", ANY): Row(
+            Receipt.unknown(Code.REPLY_DEVIATES),
+            f"{_HTTP}#upsert: the slot was gone, and was created anew; HAPI FHIR JPA 8.8.0, measured",
+        ),
+    }
+)
+"""What a Slot's entry says in a transaction that succeeded; any other status is REPLY_DEVIATES, too."""
+
 AMBIGUOUS: Final = frozenset({400, 404, 409, 410, 412, 422})
 """Statuses behind which our key, a slot or the appointment may stand: look before judging."""
 
@@ -101,8 +113,8 @@ slot is answered with) and 412 have none."""
 ORACLE_AMBIGUOUS: Final = frozenset({400, 404, 409, 410, 412, 422, 423, 424})
 """What a taken slot is answered with is not documented: look before judging."""
 
-APPOINTMENT, OUTCOME = "Appointment", "OperationOutcome"
-"""What an operation's reply holds: an Appointment, whatever else is there, or only an OperationOutcome that failed."""
+APPOINTMENT, OUTCOME, BOTH = "Appointment", "OperationOutcome", "Appointment and OperationOutcome"
+"""What an operation's reply holds: an Appointment, and perhaps hints; only an OperationOutcome that failed; both."""
 
 _IHE: Final = "IHE ITI Scheduling 1.0.0, ITI-117"
 IHE_BOOK: Final[Table] = MappingProxyType(
@@ -111,6 +123,8 @@ IHE_BOOK: Final[Table] = MappingProxyType(
         (200, APPOINTMENT): Row(Receipt.applied(), f"{_IHE} §2:3.117.4.2.2"),
         (201, APPOINTMENT): Row(Receipt.applied(), f"{_IHE} §2:3.117.4.2.2; {_HTTP}#create"),
         (200, OUTCOME): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_IHE} §2:3.117.4.2.2: unsuccessful"),
+        (200, BOTH): Row(Receipt.unknown(Code.REPLY_DEVIATES), f"{_IHE} §2:3.117.4.2.2: one or the other"),
+        (201, BOTH): Row(Receipt.unknown(Code.REPLY_DEVIATES), f"{_IHE} §2:3.117.4.2.2: one or the other"),
         (400, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), "IHE ITI Scheduling 1.0.0, table 2:3.115.4.2.4-1"),
         (404, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), "HL7 FHIR R4, operations.html#response"),
         (422, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_HTTP}#Status-Codes"),
@@ -121,6 +135,7 @@ MEDPLUM_BOOK: Final[Table] = MappingProxyType(
     {
         **REFUSED,
         (201, APPOINTMENT): Row(Receipt.applied(), f"{_MEDPLUM}, Output"),
+        (201, BOTH): Row(Receipt.unknown(Code.REPLY_DEVIATES), f"{_MEDPLUM}, Output: Appointment and Slots"),
         (400, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_MEDPLUM}, Error Responses"),
         (404, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), "HL7 FHIR R4, operations.html#response"),
         (422, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_HTTP}#Status-Codes"),
@@ -132,6 +147,7 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
     {
         "transaction": TRANSACTION,
         "transaction, the Appointment's entry": MADE,
+        "transaction, a Slot's entry": SLOT_MADE,
         "after a look": SETTLED,
         "ihe-book": IHE_BOOK,
         "medplum": MEDPLUM_BOOK,

@@ -1,8 +1,8 @@
 """What travels: the parts of R4 resources that a decision rests on (https://hl7.org/fhir/R4/).
 
 Owns: their shapes, bundles and outcomes, and how ids, versions and instants are spelled.
-Refuses, as `Refusal` (REPLY_UNRECOGNISED): search sets that are not whole, resources nobody asked for, instants
-without an offset.
+Refuses, as `Refusal` (REPLY_UNRECOGNISED): search sets that are not whole, resources nobody asked for, those of which
+only a part came or whose meaning something unknown changes, instants without an offset.
 
 A resource that is to be written back is kept as it was received (`Held.raw`), so that what is not ours to change,
 extensions included, stays.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
@@ -35,7 +35,10 @@ from gateway.kit.reading import Said, said, shaped
 MIME_TYPE: Final = "application/fhir+json"
 ACCEPT: Final[Mapping[str, str]] = {"Accept": MIME_TYPE}
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
-_VERSION: Final = re.compile(r'(?:W/)?"([A-Za-z0-9.-]{1,64})"')
+_SUBSETTED: Final = "SUBSETTED"
+_MODIFIERS: Final = frozenset({"modifierExtension", "implicitRules"})
+_LIMITED: Final = frozenset({"incomplete", "suppressed", "throttled", "timeout"})
+"""Issue types that say that there may be more (valueset-issue-type.html)."""
 
 Raw = dict[str, JsonValue]
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,64}$")]
@@ -61,8 +64,13 @@ class Whole(RootModel[Raw]):
     model_config = ConfigDict(hide_input_in_errors=True)
 
 
+class Tag(Element):
+    code: str | None = None
+
+
 class Meta(Element):
     version_id: Id | None = None
+    tag: tuple[Tag, ...] = ()
 
 
 class Reference(Element):
@@ -110,6 +118,10 @@ class Slot(Resource):
     overbooked: bool = False
     extension: tuple[Extension, ...] = ()
 
+    @property
+    def kept_in(self) -> str:
+        return local_reference(self.schedule.reference)
+
 
 class Appointment(Resource):
     resource_type: Literal["Appointment"]
@@ -132,19 +144,10 @@ class Offer(Element):
     participant: tuple[Participant, ...] = ()
 
 
-class Coding(Element):
-    system: str | None = None
-    code: str | None = None
-
-
-class Concept(Element):
-    coding: tuple[Coding, ...] = ()
-
-
 class Issue(Element):
     severity: str
     code: str
-    details: Concept = Concept()
+    diagnostics: str = ""
 
 
 class OperationOutcome(Element):
@@ -155,6 +158,18 @@ class OperationOutcome(Element):
     def failed(self) -> bool:
         return any(issue.severity in ("fatal", "error") for issue in self.issue)
 
+    @property
+    def limits(self) -> bool:
+        """Whether what stands beside it may not be all."""
+        return self.failed or any(issue.code in _LIMITED for issue in self.issue)
+
+    def denies(self, name: str) -> bool:
+        """Whether it says, to a read of `Type/id`, that there is none: by the issue type or, as HAPI, by name alone."""
+        return any(
+            issue.code == "not-found" or (issue.code == "processing" and name in issue.diagnostics)
+            for issue in self.issue
+        )
+
 
 class SearchEntry(Element):
     mode: str = "match"
@@ -163,13 +178,17 @@ class SearchEntry(Element):
 class EntryResponse(Element):
     status: str
     location: str | None = None
-    etag: str | None = None
 
 
 class Entry(Element):
     resource: Raw | None = None
     search: SearchEntry = SearchEntry()
     response: EntryResponse | None = None
+
+    @property
+    def is_outcome(self) -> bool:
+        shown = (self.resource or {}).get("resourceType") == "OperationOutcome"
+        return shown or self.search.mode == "outcome"
 
 
 class Link(Element):
@@ -179,8 +198,27 @@ class Link(Element):
 class Bundle(Element):
     resource_type: Literal["Bundle"]
     type: str
+    total: int | None = None
     link: tuple[Link, ...] = ()
     entry: tuple[Entry, ...] = ()
+
+    @property
+    def outcomes(self) -> tuple[OperationOutcome, ...]:
+        """Raises `Refusal` for one that cannot be understood."""
+        try:
+            return tuple(OperationOutcome.model_validate(each.resource) for each in self.entry if each.is_outcome)
+        except ValidationError:
+            raise Refusal(Code.REPLY_UNRECOGNISED) from None
+
+    @property
+    def matches(self) -> tuple[Raw, ...]:
+        """All that a search or `$find` found, or `Refusal`: a page is not an answer to "is there one?"."""
+        told = [each.resource for each in self.entry if each.search.mode == "match" and not each.is_outcome]
+        matches = tuple(raw for raw in told if raw is not None)
+        paged = any(link.relation == "next" for link in self.link) or (self.total or 0) > len(matches)
+        if paged or len(matches) != len(told) or any(each.limits for each in self.outcomes):
+            raise Refusal(Code.REPLY_UNRECOGNISED)
+        return matches
 
 
 class Returned(Element):
@@ -215,31 +253,41 @@ class Held(Generic[Kind]):
     def writable(self) -> bool:
         """Whether it can be written back: it has a version to name, and no decimal, whose 1.10 would come out as 1.1,
         which FHIR distinguishes (https://hl7.org/fhir/R4/json.html#primitive)."""
-        return self.version is not None and not _has_decimal(self.raw)
+        return self.version is not None and not any(isinstance(value, float) for _, value in _parts(self.raw))
 
 
 def held(kind: type[Kind], raw: Raw) -> Held[Kind]:
-    """Raises `Refusal` for another type of resource, or one that cannot be understood."""
+    """Raises `Refusal` for another type of resource, or one that cannot be understood: by its shape, because only a
+    part of it came, or because something unknown changes what it means (extensibility.html#modifierExtension)."""
     try:
-        return Held(kind.model_validate(raw), raw)
+        content = kind.model_validate(raw)
     except ValidationError:
         raise Refusal(Code.REPLY_UNRECOGNISED) from None
+    partial = any(tag.code == _SUBSETTED for tag in content.meta.tag)
+    if partial or any(name in _MODIFIERS for name, _ in _parts(raw)):
+        raise Refusal(Code.REPLY_UNRECOGNISED)
+    return Held(content, raw)
 
 
 def found(kind: type[Kind], reply: httpx.Response) -> tuple[Held[Kind], ...]:
-    """The matches of a search; all of them, or `Refusal`: a page is not an answer to "is there one?"."""
+    """The matches of a search; all of them, or `Refusal`."""
     bundle = said(Bundle, reply)
-    if bundle.type != "searchset" or any(link.relation == "next" for link in bundle.link):
+    if bundle.type != "searchset":
         raise Refusal(Code.REPLY_UNRECOGNISED)
-    matches = [entry.resource for entry in bundle.entry if entry.search.mode == "match"]
-    if any(raw is None for raw in matches):
-        raise Refusal(Code.REPLY_UNRECOGNISED)
-    return tuple(held(kind, raw) for raw in matches if raw is not None)
+    return tuple(held(kind, raw) for raw in bundle.matches)
 
 
-def read(kind: type[Kind], reply: httpx.Response) -> Held[Kind] | None:
-    """One resource, or None where the server itself, rather than something in its way, says that there is none."""
-    if reply.status_code in (404, 410) and outcome(reply.content) is not None:
+class Gone(Refusal):
+    """The resource was there, and was deleted (http.html#delete)."""
+
+
+def read(kind: type[Kind], name: str, reply: httpx.Response) -> Held[Kind] | None:
+    """The resource `Type/id`, or None where the server's own words say that there is none. Raises `Gone` where there
+    was one."""
+    told = outcome(reply.content) if reply.status_code in (404, 410) else None
+    if reply.status_code == 410 and told is not None:
+        raise Gone(Code.REPLY_UNRECOGNISED)
+    if reply.status_code == 404 and told is not None and told.denies(name):
         return None
     return held(kind, said(Whole, reply).root)
 
@@ -265,26 +313,16 @@ def outcome(content: bytes) -> OperationOutcome | None:
         return None
 
 
-def issue_codes(content: bytes) -> frozenset[str]:
-    """The issue types, and the servers' own detail codes, of an OperationOutcome."""
-    told = outcome(content)
-    issues = () if told is None else told.issue
-    details = {coding.code for issue in issues for coding in issue.details.coding if coding.code}
-    return frozenset({issue.code for issue in issues} | details)
-
-
-def _has_decimal(value: JsonValue) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_has_decimal, value.values()))
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return any(map(_has_decimal, value))
-    return isinstance(value, float)
-
-
-def version_of(etag: str | None) -> str | None:
-    """The version id that an entity tag stands for: `W/"3"` is 3 (http.html#versioning)."""
-    matched = _VERSION.fullmatch(etag or "")
-    return matched.group(1) if matched else None
+def _parts(value: JsonValue, name: str = "") -> Iterator[tuple[str, JsonValue]]:
+    """The value and everything in it, each with the name of the element that it is or stands in."""
+    yield name, value
+    inner: list[tuple[str, JsonValue]] = []
+    if isinstance(value, dict):
+        inner = list(value.items())
+    elif isinstance(value, list):
+        inner = [(name, each) for each in value]
+    for element, each in inner:
+        yield from _parts(each, element)
 
 
 def etag_of(version: str) -> str:

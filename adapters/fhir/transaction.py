@@ -25,6 +25,7 @@ from adapters.fhir.resources import (
     MIME_TYPE,
     Appointment,
     Bundle,
+    Gone,
     Held,
     Raw,
     Slot,
@@ -123,8 +124,10 @@ class Transaction:
         request = query.request
         try:
             stored = await self._appointment(request, read)
-        except Refusal:
-            return Observation(finding=ObservationFinding.INDETERMINATE, basis=Basis.BY_KEY)
+        except Refusal as refusal:  # of a booking's id, deleted: it was made, and is no more
+            deleted = isinstance(refusal, Gone) and request.operation is Operation.BOOK
+            finding = ObservationFinding.DIFFERENT if deleted else ObservationFinding.INDETERMINATE
+            return Observation(finding=finding, basis=Basis.BY_KEY)
         return Observation(
             finding=mapping.finding(stored, request),
             basis=Basis.BY_KEY,
@@ -135,7 +138,10 @@ class Transaction:
     async def _plan(self, request: Request, read: httpx.AsyncClient) -> tuple[TargetState, Plan | None]:
         target, own, given = None, frozenset[str](), tuple[Held[Slot], ...]()
         if request.operation is not Operation.BOOK:
-            target = await self._appointment(request, read)
+            try:
+                target = await self._appointment(request, read)
+            except Gone:
+                return TargetState.ABSENT, None
             state = mapping.target_state(target, request)
             if target is None or state is not TargetState.OPEN:
                 return state, None
@@ -155,18 +161,16 @@ class Transaction:
         mapping.only_asked(asked, slots, request)
         state, picked = mapping.chosen(asked, slots, request, own)
         names = tuple(one.reference for one in picked)
-        take = tuple(one for one in picked if one.reference not in own)
+        take = tuple(one for one in picked if one.reference not in own or one.content.status == "free")
         return state, Plan(
             target=target, take=take, give=tuple(one for one in given if one.reference not in names), names=names
         )
 
     async def _appointment(self, request: Request, read: httpx.AsyncClient) -> Held[Appointment] | None:
         """The Appointment that this request makes or changes."""
-        booking, named = request.operation is Operation.BOOK, request.particulars.target
+        booking = request.operation is Operation.BOOK
         key = request.native_key() if booking else request.target_key()
-        bound = request.identifiers.get(named.appointment) if named is not None else None
-        if bound is None and _uniqueness(request.connection) is Uniqueness.CLIENT_ID:
-            bound = key
+        bound = _known_id(request)
         return await looking.by_key(key, read) if bound is None else await looking.by_id(bound, read)
 
     async def _made(self, reply: httpx.Response, request: Request, plan: Plan, read: httpx.AsyncClient) -> Receipt:
@@ -176,7 +180,8 @@ class Transaction:
         count = 1 + len(plan.take) + len(plan.give)
         if bundle.type != "transaction-response" or not count == len(told) == len(bundle.entry):
             return Receipt.unknown()
-        if not all(each.status.startswith("2") for each in told):
+        slots = [judge(replies.SLOT_MADE, each.status[:3]).claim for each in told[1:]]
+        if not told[0].status.startswith("2") or not all(claim is Claim.APPLIED for claim in slots):
             return Receipt.unknown(Code.REPLY_DEVIATES)  # made in part, as though it had been a batch
         receipt = judge(replies.MADE, told[0].status[:3], request.operation.name)
         if receipt.claim is not Claim.APPLIED:
@@ -198,9 +203,22 @@ class Transaction:
         second look."""
         names = [one.reference for one in (*plan.take, *plan.give)]
         now = {one.reference: one for one in (await looking.slots_named(names, read) if names else ())}
-        stored = await self._appointment(request, read)
-        word = _found(request, plan, now, stored)
+        try:
+            word = _found(request, plan, now, await self._appointment(request, read))
+        except Gone:
+            word = replies.KEY if request.operation is Operation.BOOK else replies.TARGET_GONE
+        if _known_id(request) is None:
+            word = looking.settled(word, request.connection)
         return judge(replies.SETTLED, word) if word else judge(replies.TRANSACTION, reply.status_code)
+
+
+def _known_id(request: Request) -> str | None:
+    """The Appointment's id, where the practice bound it or a key is one."""
+    named = request.particulars.target
+    bound = request.identifiers.get(named.appointment) if named is not None else None
+    if bound is None and _uniqueness(request.connection) is Uniqueness.CLIENT_ID:
+        return request.native_key() if named is None else request.target_key()
+    return bound
 
 
 def _found(request: Request, plan: Plan, now: Mapping[str, Held[Slot]], stored: Held[Appointment] | None) -> str | None:

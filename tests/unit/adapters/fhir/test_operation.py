@@ -132,9 +132,11 @@ async def test_each_reply_means_what_its_row_says(
 ) -> None:
     """A look finds the time still offered, and nothing under our key."""
     request = make(dialect=dialect)
-    content = {replies.APPOINTMENT: bundle(appointment(request), HINT), replies.OUTCOME: bundle(FAILED)}.get(
-        word, FAILED
-    )
+    content = {
+        replies.APPOINTMENT: bundle(appointment(request), HINT),
+        replies.OUTCOME: bundle(FAILED),
+        replies.BOTH: bundle(appointment(request), HINT, FAILED),
+    }.get(word, FAILED)
     server.answer("POST /Appointment/$book", status, content)
     offering(server, offer())
     server.answer("GET /Appointment", 200, bundle())
@@ -166,11 +168,26 @@ async def test_a_failure_is_settled_by_what_a_look_finds(
         assert receipt == (nothing.receipt if nothing else Receipt.unknown())
 
 
+@pytest.mark.requirement("FAIL-15")
+@both
+@pytest.mark.parametrize(("found", "code"), [(True, Code.DUPLICATE_KEY), (False, Code.REPLY_UNRECOGNISED)])
+@pytest.mark.parametrize("free", [True, False])
+async def test_a_search_that_lags_settles_nothing_but_our_key(
+    server: Scripted, make: MakeRequest, dialect: str, found: bool, code: Code, free: bool
+) -> None:
+    request = make(dialect=dialect, **{"settling-seconds": 2})
+    server.answer("POST /Appointment/$book", 400, FAILED)
+    offering(server, *([offer()] if free else []))
+    server.answer("GET /Appointment", 200, bundle(*([appointment(request)] if found else [])))
+    assert await server.commit(request, Plan(offer())) == Receipt.unknown(code)
+
+
 @both
 @pytest.mark.parametrize(
     "content",
     [
         lambda request: bundle(),
+        lambda request: bundle(appointment(request), {"resourceType": "OperationOutcome"}),
         lambda request: bundle(HINT),
         lambda request: bundle(appointment(request), appointment(request)),
         lambda request: bundle(FAILED, {"resourceType": "Slot"}),
@@ -298,6 +315,8 @@ async def test_the_operations_must_be_listed_or_declared(
         ([offer(start="2031-03-03T09:15:00Z")], TargetState.TAKEN),
         ([offer(end="2031-03-03T09:45:00Z")], TargetState.TAKEN),
         ([offer(participant=[{"actor": {"reference": "Practitioner/other"}}])], TargetState.TAKEN),
+        ([offer(participant=[*offer()["participant"], {"actor": {"reference": "Patient/2"}}])], TargetState.TAKEN),
+        ([FAILED], TargetState.UNVERIFIABLE),
         ([offer(), offer()], TargetState.UNVERIFIABLE),
         ([offer(start="soon")], TargetState.UNVERIFIABLE),
         ([HINT, offer()], TargetState.OPEN),
@@ -313,7 +332,7 @@ async def test_an_offer_is_of_exactly_what_was_approved(
 
 
 @both
-@pytest.mark.parametrize("spoil", [{"link": [{"relation": "next"}]}, {"entry": "many"}])
+@pytest.mark.parametrize("spoil", [{"link": [{"relation": "next"}]}, {"entry": "many"}, {"total": 2}])
 async def test_half_an_answer_offers_nothing(server: Scripted, make: MakeRequest, dialect: str, spoil: Any) -> None:
     server.answer("GET /metadata", 200, statement(dialect, operation=[{"name": "find"}, {"name": "book"}]))
     offering(server)

@@ -188,6 +188,19 @@ async def test_each_ambiguous_reply_is_settled_by_what_a_look_finds(
     assert len(server.written) == 1
 
 
+@pytest.mark.requirement("FAIL-15")
+@everything
+@pytest.mark.parametrize(("found", "code"), [(True, Code.DUPLICATE_KEY), (False, Code.REPLY_UNRECOGNISED)])
+async def test_a_search_that_lags_settles_nothing_but_our_key(
+    server: Scripted, make: MakeRequest, what: Operation, found: bool, code: Code
+) -> None:
+    request = asked(make, what, **{"settling-seconds": 2})
+    answered(server, what, 422, OUTCOME)
+    server.answer("GET /Slot", 200, searchset(slot("busy")))
+    server.answer("GET /Appointment", 200, searchset(*([appointment(request, "2")] if found else [])))
+    assert await server.commit(request, plan_of(request)) == Receipt.unknown(code)
+
+
 async def test_one_that_could_be_ours_without_its_key_leaves_a_booking_unknown(
     server: Scripted, make: MakeRequest
 ) -> None:
@@ -294,7 +307,7 @@ STATEMENT: dict[str, Any] = {
         }
     ],
 }
-SCHEDULE = {
+SCHEDULE: dict[str, Any] = {
     "resourceType": "Schedule",
     "id": "4047611-1",
     "actor": [{"reference": "Practitioner/practitioner-1"}, {"reference": "Location/location-1"}],
@@ -330,6 +343,12 @@ async def target_of(server: Scripted, request: Request) -> TargetState:
         ("GET /Slot", {}, TargetState.UNVERIFIABLE),
         ("GET /Schedule", searchset(), TargetState.UNVERIFIABLE),
         ("GET /Schedule", searchset(SCHEDULE | {"actor": [{"reference": "Practitioner/2"}]}), TargetState.UNVERIFIABLE),
+        ("GET /Schedule", searchset(SCHEDULE | {"actor": [SCHEDULE["actor"][0]]}), TargetState.OPEN),
+        (
+            "GET /Schedule",
+            searchset(SCHEDULE | {"actor": [SCHEDULE["actor"][0], {"reference": "Location/elsewhere"}]}),
+            TargetState.UNVERIFIABLE,
+        ),
     ],
 )
 async def test_the_slot_that_readiness_finds_is_the_one_or_none(

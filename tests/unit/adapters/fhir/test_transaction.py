@@ -17,6 +17,7 @@ from adapters.fhir.transaction import Plan
 from gateway.contracts.adapter import (
     Authorized,
     Basis,
+    Claim,
     Exclusivity,
     Idempotency,
     Proof,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 MakeRequest = Callable[..., Request]
 HOUR = timedelta(hours=1)
+ELSEWHERE = {"reference": "Location/other"}
+ABSENT = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "not-found"}]}
+DELETED = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "deleted"}]}
 SLOT = "Slot/practitioner-1.203103030900"
 WAYS = ("conditional-create", "client-id", "lookup")
 
@@ -80,8 +84,17 @@ def told(request: Request, status: str, resource: Any = None, others: str = "200
     return {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
 
 
-def searchset(*resources: Any) -> dict[str, Any]:
-    return {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one} for one in resources]}
+def searchset(*resources: Any, **more: Any) -> dict[str, Any]:
+    return {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one} for one in resources], **more}
+
+
+def issue(code: str, severity: str = "warning", **more: Any) -> dict[str, Any]:
+    return {"resourceType": "OperationOutcome", "issue": [{"severity": severity, "code": code, **more}]}
+
+
+def beside(bundle: dict[str, Any], outcome: Any) -> dict[str, Any]:
+    """The search set with what a server says of it."""
+    return bundle | {"entry": [*bundle["entry"], {"resource": outcome, "search": {"mode": "outcome"}}]}
 
 
 @pytest.mark.requirement("ADAPT-09", "CARD-01")
@@ -202,6 +215,17 @@ async def test_what_the_appointment_holds_besides_is_kept(place: Place) -> None:
     assert len(kept["participant"]) == len(people)
 
 
+async def test_a_slot_of_its_own_that_somebody_set_free_is_taken_again(place: Place) -> None:
+    async with place.harness(minutes=60) as booking:
+        assert await booking.readiness() is None
+        await booking.commit()
+    place.store.set_slots(["Slot/practitioner-1.203103030930"], "free")
+    async with booking.following(Operation.RESCHEDULE, START + HOUR / 2) as move:
+        assert await move.readiness() is None
+        assert (await move.commit()).effect is Effect.APPLIED
+    assert place.slots("busy") == ["practitioner-1.203103030930", "practitioner-1.203103031000"]
+
+
 @pytest.mark.requirement("GATE-25", "GATE-26")
 async def test_a_wrong_credential_and_one_that_may_only_read_block(place: Place) -> None:
     async with place.harness() as stranger:
@@ -297,6 +321,51 @@ async def test_each_entry_of_a_transaction_means_what_its_row_says(
         assert (receipt.claim, receipt.code) == (expected.claim, expected.code)
 
 
+@pytest.mark.parametrize("status", [*(status for status, _ in sorted(replies.SLOT_MADE)), "202", "412"], ids=str)
+async def test_each_slots_entry_of_a_transaction_means_what_its_row_says(
+    server: Scripted, make: MakeRequest, status: str
+) -> None:
+    request = make()
+    server.answer("POST /", 200, told(request, "201 Created", appointment(request), others=f"{status} whatever"))
+    row = replies.SLOT_MADE.get((status, ANY))
+    receipt = await server.commit(request, plan_of(request))
+    assert (receipt.claim, receipt.code) == (
+        (row.receipt.claim, row.receipt.code) if row else (Claim.UNKNOWN, Code.REPLY_DEVIATES)
+    )
+
+
+@pytest.mark.requirement("FAIL-15")
+@pytest.mark.parametrize(
+    ("settings", "found", "receipt"),
+    [
+        ({}, True, Receipt.unknown(Code.DUPLICATE_KEY)),
+        ({}, False, Receipt.unknown()),
+        ({"idempotency": "lookup"}, False, Receipt.unknown()),
+        ({"idempotency": "client-id"}, True, Receipt.unknown(Code.DUPLICATE_KEY)),
+        ({"idempotency": "client-id"}, False, Receipt.refused(Code.SLOT_TAKEN)),
+    ],
+)
+async def test_a_search_that_lags_settles_nothing_but_our_key_and_a_read_does(
+    server: Scripted, make: MakeRequest, settings: dict[str, Any], found: bool, receipt: Receipt
+) -> None:
+    request = make(**settings, **{"settling-seconds": 2})
+    server.answer("POST /", 409, issue("conflict", "error"))
+    server.answer("GET /Slot", 200, searchset(slot(version="2", status="busy")))
+    server.answer("GET /Appointment", 200, searchset(*([appointment(request)] if found else [])))
+    by_id = (200, appointment(request)) if found else (404, ABSENT)
+    server.answer(f"GET /Appointment/{request.native_key()}", *by_id)
+    assert await server.commit(request, plan_of(request)) == receipt
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+async def test_a_booking_whose_id_was_deleted_was_made(server: Scripted, make: MakeRequest, lag: int) -> None:
+    request = make(idempotency="client-id", **{"settling-seconds": lag})
+    server.answer("POST /", 409, issue("conflict", "error"))
+    server.answer("GET /Slot", 200, searchset(slot()))
+    server.answer(f"GET /Appointment/{request.native_key()}", 410, DELETED)
+    assert await server.commit(request, plan_of(request)) == Receipt.unknown(Code.DUPLICATE_KEY)
+
+
 @pytest.mark.requirement("FAIL-15")
 @pytest.mark.parametrize("status", sorted(replies.AMBIGUOUS))
 @pytest.mark.parametrize("word", [word for word, _ in replies.SETTLED])
@@ -319,8 +388,7 @@ async def test_each_ambiguous_reply_is_settled_by_what_a_look_finds(
     server.answer("POST /", status, {"resourceType": "OperationOutcome", "issue": []})
     server.answer("GET /Slot", 200, searchset(*took, *gave))
     server.answer("GET /Appointment", 200, searchset(*([found] if found else [])))
-    gone = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "deleted"}]}
-    server.answer("GET /Appointment/17", *((200, found) if found else (410, gone)))
+    server.answer("GET /Appointment/17", *((200, found) if found else (410, DELETED)))
     receipt = await server.commit(request, plan)
     impossible = booking and word in (replies.TARGET_GONE, replies.TARGET_MOVED)
     if impossible or (operation is Operation.CANCEL and word == replies.SLOT_MOVED):
@@ -489,6 +557,23 @@ async def test_a_change_without_what_readiness_read_is_never_sent(
     assert server.asked == []
 
 
+@pytest.mark.parametrize(
+    ("status", "kept"), [("generated", False), ("extensions", False), ("additional", True), (None, False)]
+)
+@pytest.mark.parametrize("operation", [Operation.RESCHEDULE, Operation.CANCEL], ids=lambda one: one.name)
+async def test_a_change_does_not_write_back_a_narrative_of_what_was(
+    server: Scripted, make: MakeRequest, operation: Operation, status: str | None, kept: bool
+) -> None:
+    request = make(operation, bound="17")
+    text = {} if status is None else {"text": {"status": status, "div": "<div>booked at nine</div>"}}
+    target = held(Appointment, stored(request) | text)
+    give = (held(Slot, slot("Slot/old", status="busy") | text),)
+    await server.commit(request, replace(plan_of(request), target=target, give=give))
+    first, *_, last = json.loads(server.asked[0].content)["entry"]
+    assert ("text" in first["resource"], "text" in last["resource"]) == (kept, kept)
+    assert (last["resource"]["status"], last["request"]["url"]) == ("free", "Slot/old")
+
+
 # Readiness
 
 STATEMENT: dict[str, Any] = {
@@ -515,10 +600,17 @@ STATEMENT: dict[str, Any] = {
         }
     ],
 }
-SCHEDULE = {
+SCHEDULE: dict[str, Any] = {
     "resourceType": "Schedule",
     "id": "practitioner-1",
     "actor": [{"reference": "Practitioner/practitioner-1"}],
+}
+HERE = SCHEDULE | {"actor": [*SCHEDULE["actor"], ELSEWHERE, {"reference": "Location/location-1"}]}
+THERE = SCHEDULE | {"actor": [*SCHEDULE["actor"], ELSEWHERE]}
+AT_THERE = slot("Slot/there") | {"schedule": {"reference": "Schedule/there"}}
+SUBSETTED = {
+    "versionId": "1",
+    "tag": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}],
 }
 
 
@@ -554,6 +646,15 @@ async def target_of(server: Scripted, request: Request) -> TargetState:
         ([SCHEDULE], [slot() | {"start": "2031-03-03T09:30:00Z"}], TargetState.UNVERIFIABLE),
         ([SCHEDULE], [slot() | {"schedule": {"reference": "Schedule/other"}}], TargetState.UNVERIFIABLE),
         ([SCHEDULE | {"actor": [{"reference": "Practitioner/other"}]}], [slot()], TargetState.UNVERIFIABLE),
+        ([HERE], [slot()], TargetState.OPEN),
+        ([THERE], [slot()], TargetState.UNVERIFIABLE),
+        ([HERE, THERE | {"id": "there"}], [slot(), AT_THERE], TargetState.OPEN),
+        ([HERE, THERE | {"id": "there"}], [slot(), AT_THERE | {"status": "busy"}], TargetState.TAKEN),
+        ([HERE, THERE | {"id": "there"}], [AT_THERE], TargetState.TAKEN),
+        ([SCHEDULE], [slot() | {"modifierExtension": [{"url": "urn:x"}]}], TargetState.UNVERIFIABLE),
+        ([SCHEDULE], [slot() | {"implicitRules": "urn:x"}], TargetState.UNVERIFIABLE),
+        ([SCHEDULE], [slot() | {"meta": SUBSETTED}], TargetState.UNVERIFIABLE),
+        ([SCHEDULE | {"modifierExtension": [{"url": "urn:x"}]}], [slot()], TargetState.UNVERIFIABLE),
     ],
     ids=str,
 )
@@ -574,6 +675,21 @@ async def test_the_slots_that_readiness_finds_are_open_taken_or_not_to_be_told(
         lambda bundle: bundle | {"type": "collection"},
         lambda bundle: bundle | {"entry": [{"fullUrl": "urn:x"}]},
         lambda bundle: {"resourceType": "OperationOutcome", "issue": []},
+        lambda bundle: bundle | {"total": 2},
+        lambda bundle: bundle | {"total": "many"},
+        *(
+            lambda bundle, said=said: beside(bundle, said)
+            for said in (
+                issue("processing", "error"),
+                issue("processing", "fatal"),
+                issue("incomplete"),
+                issue("suppressed", "information"),
+                issue("throttled"),
+                issue("timeout"),
+                {"resourceType": "OperationOutcome"},
+                None,
+            )
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["GET /Schedule", "GET /Slot"])
@@ -585,9 +701,7 @@ async def test_half_an_answer_is_none(server: Scripted, make: MakeRequest, name:
 
 async def test_an_entry_that_is_no_match_is_no_answer_and_no_obstacle(server: Scripted, make: MakeRequest) -> None:
     ready(server)
-    bundle = searchset(slot())
-    warning = {"resource": {"resourceType": "OperationOutcome", "issue": []}, "search": {"mode": "outcome"}}
-    server.answer("GET /Slot", 200, bundle | {"entry": [*bundle["entry"], warning]})
+    server.answer("GET /Slot", 200, beside(searchset(slot(), total=1), issue("informational")))
     assert await target_of(server, make()) is TargetState.OPEN
 
 
@@ -601,6 +715,11 @@ async def test_an_entry_that_is_no_match_is_no_answer_and_no_obstacle(server: Sc
         ({"meta": {}}, TargetState.UNVERIFIABLE),
         ({"participant": []}, TargetState.CHANGED),
         ({"start": "2031-03-03T09:05:00Z"}, TargetState.CHANGED),
+        ({"modifierExtension": [{"url": "urn:x"}]}, TargetState.UNVERIFIABLE),
+        ({"participant": [{"modifierExtension": [{"url": "urn:x"}]}]}, TargetState.UNVERIFIABLE),
+        ({"implicitRules": "urn:x"}, TargetState.UNVERIFIABLE),
+        ({"meta": {"versionId": "1", "tag": [{"code": "SUBSETTED"}]}}, TargetState.UNVERIFIABLE),
+        ({"meta": {"versionId": "1", "tag": [{"code": "seen"}, {}]}}, TargetState.OPEN),
     ],
 )
 async def test_a_cancellation_is_of_the_appointment_that_was_shown(
@@ -611,6 +730,32 @@ async def test_a_cancellation_is_of_the_appointment_that_was_shown(
     server.answer("GET /Slot", 200, searchset(slot(status="busy")))
     server.answer("GET /Appointment/17", 200, stored(request) | change)
     assert await target_of(server, request) is target
+
+
+@pytest.mark.parametrize(
+    ("patients", "target"),
+    [
+        (["patient-1"], TargetState.OPEN),
+        (["patient-1", "patient-2"], TargetState.CHANGED),
+        (["patient-2"], TargetState.CHANGED),
+        ([], TargetState.CHANGED),
+    ],
+    ids=str,
+)
+async def test_an_appointment_of_other_patients_as_well_is_not_moved_for_one(
+    server: Scripted, make: MakeRequest, patients: list[str], target: TargetState
+) -> None:
+    request = make(Operation.RESCHEDULE, bound="17")
+    ready(server)
+    people = [{"actor": {"reference": f"Patient/{each}"}, "status": "accepted"} for each in patients]
+    server.answer("GET /Appointment/17", 200, stored(request) | {"participant": people})
+    assert await target_of(server, request) is target
+
+
+def test_no_patient_is_ever_dropped(make: MakeRequest) -> None:
+    people = [{"actor": {"reference": name}} for name in ("Patient/2", "Patient/patient-1", "Location/2")]
+    kept = mapping.participants(people, mapping.everyone(make()))
+    assert [each["actor"]["reference"] for each in kept if each in people] == ["Patient/patient-1", "Patient/2"]
 
 
 async def test_a_slot_that_holds_several_appointments_is_not_set_free(server: Scripted, make: MakeRequest) -> None:
@@ -634,8 +779,14 @@ async def test_a_slot_that_is_not_busy_is_left_as_it_is(server: Scripted, make: 
 @pytest.mark.parametrize(
     ("status", "content", "target"),
     [
-        (404, {"resourceType": "OperationOutcome", "issue": []}, TargetState.ABSENT),
-        (410, {"resourceType": "OperationOutcome", "issue": []}, TargetState.ABSENT),
+        (404, ABSENT, TargetState.ABSENT),
+        (404, issue("processing", "error", diagnostics="HAPI-2001: Appointment/17 is not known"), TargetState.ABSENT),
+        (404, issue("processing", "error", diagnostics="no such tenant"), TargetState.UNVERIFIABLE),
+        (404, issue("forbidden", "error", diagnostics="Appointment/17"), TargetState.UNVERIFIABLE),
+        (404, issue("not-supported", "error"), TargetState.UNVERIFIABLE),
+        (404, {"resourceType": "OperationOutcome", "issue": []}, TargetState.UNVERIFIABLE),
+        (410, DELETED, TargetState.ABSENT),
+        (410, {"error": "no such page"}, TargetState.UNVERIFIABLE),
         (404, {"error": "no such page"}, TargetState.UNVERIFIABLE),
         (200, {"resourceType": "Patient", "id": "17"}, TargetState.UNVERIFIABLE),
     ],
@@ -670,9 +821,45 @@ async def test_a_search_by_key_that_finds_others_finds_nothing(
 
 
 @pytest.mark.parametrize(
+    ("operation", "status", "content", "finding"),
+    [
+        (Operation.BOOK, 404, ABSENT, "ABSENT"),
+        (Operation.BOOK, 404, issue("security", "error"), "INDETERMINATE"),
+        (Operation.BOOK, 410, DELETED, "DIFFERENT"),
+        (Operation.BOOK, 410, {}, "INDETERMINATE"),
+        (Operation.CANCEL, 404, ABSENT, "INDETERMINATE"),
+        (Operation.CANCEL, 410, DELETED, "INDETERMINATE"),
+    ],
+)
+async def test_a_look_by_id_tells_what_never_was_from_what_was_deleted(
+    server: Scripted, make: MakeRequest, operation: Operation, status: int, content: Any, finding: str
+) -> None:
+    request = make(operation, idempotency="client-id")
+    key = request.native_key() if operation is Operation.BOOK else request.target_key()
+    server.answer(f"GET /Appointment/{key}", status, content)
+    async with server.client() as client:
+        seen = await FhirAdapter().observe(Query(request=request), client)
+    assert seen.finding is ObservationFinding(finding)
+
+
+@pytest.mark.parametrize("partial", [searchset(total=1), beside(searchset(), issue("incomplete"))])
+async def test_a_search_that_shows_less_than_it_found_proves_no_absence(
+    server: Scripted, make: MakeRequest, partial: Any
+) -> None:
+    for content, finding in ((searchset(total=0), "ABSENT"), (partial, "INDETERMINATE")):
+        server.answer("GET /Appointment", 200, content)
+        async with server.client() as client:
+            seen = await FhirAdapter().observe(Query(request=make()), client)
+        assert seen.finding is ObservationFinding(finding)
+
+
+@pytest.mark.parametrize(
     ("operation", "change", "finding"),
     [
         (Operation.BOOK, {}, "PRESENT"),
+        (Operation.BOOK, {"status": "pending"}, "INDETERMINATE"),
+        (Operation.BOOK, {"status": "proposed"}, "INDETERMINATE"),
+        (Operation.RESCHEDULE, {"status": "pending"}, "INDETERMINATE"),
         (Operation.BOOK, {"status": "cancelled"}, "DIFFERENT"),
         (Operation.BOOK, {"start": "2031-03-03T08:00:00Z"}, "DIFFERENT"),
         (Operation.RESCHEDULE, {}, "PRESENT"),
