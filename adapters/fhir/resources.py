@@ -284,10 +284,9 @@ class Gone(Refusal):
 def read(kind: type[Kind], name: str, reply: httpx.Response) -> Held[Kind] | None:
     """The resource `Type/id`, or None where the server's own words say that there is none. Raises `Gone` where there
     was one."""
-    told = outcome(reply.content) if reply.status_code in (404, 410) else None
-    if reply.status_code == 410 and told is not None:
+    if reply.status_code == 410 and shaped(OperationOutcome, reply.content):
         raise Gone(Code.REPLY_UNRECOGNISED)
-    if reply.status_code == 404 and told is not None and told.denies(name):
+    if reply.status_code == 404 and shaped(OperationOutcome, reply.content).denies(name):
         return None
     return held(kind, said(Whole, reply).root)
 
@@ -303,14 +302,6 @@ def returned(content: bytes) -> Bundle:
         return Bundle.model_validate(only)
     except ValueError:
         raise Refusal(Code.REPLY_UNRECOGNISED) from None
-
-
-def outcome(content: bytes) -> OperationOutcome | None:
-    """The OperationOutcome that a body is, if it is one."""
-    try:
-        return shaped(OperationOutcome, content)
-    except Refusal:
-        return None
 
 
 def _parts(value: JsonValue, name: str = "") -> Iterator[tuple[str, JsonValue]]:
