@@ -77,7 +77,7 @@ def wrong_secret(use: CredentialUse) -> str:
 def telling(scheme: Scheme, secret: str) -> Iterator[str]:
     """The secret, and those parts of it that would give it away by themselves."""
     yield secret
-    if scheme is Scheme.CLIENT_CREDENTIALS:
+    if scheme in (Scheme.BASIC, Scheme.CLIENT_CREDENTIALS):
         yield secret.partition(":")[2]
     elif scheme in (Scheme.PRIVATE_KEY_JWT, Scheme.JWT_BEARER):
         members: object = None

@@ -129,11 +129,13 @@ def admit(
             _admit_address(token.url, "connection.credential.token.url", connection.network, refused)
 
 
-def admit_launched(base_url: str) -> None:
-    """What premises say that they started must be on this machine: a launched system proves itself a sandbox."""
-    address = _address(base_url, "the launched system's base_url")
-    if not all(meant(each).is_loopback for each in _resolved(address, "the launched system's host")):
-        raise TargetError("the launched system's base_url is not on loopback; name a remote system in base_url instead")
+def admit_launched(url: str, field: str) -> None:
+    """What premises say that they started must be on this machine: a launched system proves itself a sandbox. `field`
+    is the premises' name for this address."""
+    told = f"the launched system's {field}"
+    address = _address(url, told)
+    if not all(meant(each).is_loopback for each in _resolved(address, f"{told}: the host")):
+        raise TargetError(f"{told} is not on loopback; leave launch out, and name a remote system under connection")
 
 
 def load_object(spec: str) -> Callable[..., object]:

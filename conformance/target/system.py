@@ -40,9 +40,9 @@ async def launched(stack: AsyncExitStack, spec: str) -> Premises:
         premises = await stack.enter_async_context(started)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - as below
         raise TargetError(f"{spec} raised {type(error).__name__} when it was to start the system") from None
-    safety.admit_launched(premises.base_url)
+    safety.admit_launched(premises.base_url, "base_url")
     if premises.token_url is not None:
-        safety.admit_launched(premises.token_url)
+        safety.admit_launched(premises.token_url, "token_url")
     return premises
 
 

@@ -162,7 +162,12 @@ def _governance(gateway: Gateway) -> Iterator[Finding]:
     ports = gateway.ports
     missing = ports.governance.missing(ports.clock.now())
     for gap in missing:
-        yield Finding("governance", Health.ILL, gap, "commits stay blocked until a complete record is signed (F-01 §8)")
+        yield Finding(
+            "governance",
+            Health.ILL,
+            gap,
+            "commits stay blocked until a complete record is signed: docs/operating.md, The governance record",
+        )
     if not missing:
         yield Finding("governance", Health.WELL, f"admits commits in environment {ports.environment}")
 

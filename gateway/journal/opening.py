@@ -100,5 +100,5 @@ def _need_driver() -> None:
         import psycopg  # noqa: F401, PLC0415 — asks only whether it is there
     except ImportError:
         raise ConfigurationError(
-            "a journal on PostgreSQL needs its driver: pip install 'scheduling-gateway[postgres]'"
+            "a journal on PostgreSQL needs its driver: pip install '.[postgres]', in the checkout"
         ) from None

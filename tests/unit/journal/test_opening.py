@@ -113,7 +113,7 @@ async def test_a_url_is_handed_to_postgresql_with_the_key(monkeypatch: pytest.Mo
 
 async def test_a_missing_driver_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    needed = r"^a journal on PostgreSQL needs its driver: pip install 'scheduling-gateway\[postgres\]'$"
+    needed = r"^a journal on PostgreSQL needs its driver: pip install '.\[postgres\]', in the checkout$"
     with pytest.raises(ConfigurationError, match=needed):
         await open_journal(tmp_path, GOOD[1], bytes(32))
     with pytest.raises(ConfigurationError, match=needed), open_archive(GOOD[1]):
@@ -134,7 +134,7 @@ except ConfigurationError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "scheduling-gateway[postgres]" in done.stdout
+    assert "pip install '.[postgres]'" in done.stdout
 
 
 def test_the_driver_is_imported_only_where_a_url_is_configured() -> None:

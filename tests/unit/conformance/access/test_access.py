@@ -212,6 +212,7 @@ def test_a_wrong_secret_has_the_right_shape_and_is_never_the_same(scheme: Scheme
 
 def test_the_parts_of_a_secret_that_tell_it_are_withheld_as_well() -> None:
     assert list(telling(Scheme.BEARER, "abc")) == ["abc"]
+    assert list(telling(Scheme.BASIC, "reader:s3cret:x")) == ["reader:s3cret:x", "s3cret:x"]
     assert list(telling(Scheme.CLIENT_CREDENTIALS, "client:s3cret")) == ["client:s3cret", "s3cret"]
     elliptic = ECKey.generate_key("P-384").as_dict(private=True)
     assert list(telling(Scheme.PRIVATE_KEY_JWT, json.dumps(elliptic)))[1:] == [elliptic["d"]]

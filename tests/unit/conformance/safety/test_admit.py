@@ -164,10 +164,10 @@ def test_an_address_of_no_such_kind_is_refused_without_repeating_it(write, url):
 
 
 def test_a_launched_system_stands_on_this_machine(resolves):
-    admit_launched("http://127.0.0.1:8080/")
+    admit_launched("http://127.0.0.1:8080/", "base_url")
     resolves("127.0.0.1", "93.184.216.34")
-    with pytest.raises(TargetError, match="not on loopback"):
-        admit_launched("http://vendor.example/")
+    with pytest.raises(TargetError, match="launched system's token_url is not on loopback"):
+        admit_launched("http://vendor.example/", "token_url")
 
 
 def test_the_report_directory_is_made_and_left_empty(tmp_path):
