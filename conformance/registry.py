@@ -249,7 +249,8 @@ def _refusals() -> Iterator[Requirement]:
         )
         yield Requirement(
             id=f"refused.cancelled.{NAME[operation]}",
-            statement=f"Cancelled between readiness and {_DONE[operation]}: REFUSED; it stays cancelled.",
+            statement=f"Cancelled between readiness and {_DONE[operation]}: REFUSED, or UNKNOWN (DUPLICATE_KEY) where a"
+            " look can only match; it stays cancelled.",
             rows=("FAIL-15", "CARD-09"),
             needs=tuple(dict.fromkeys((Need.BOOK, Need.CANCEL, _NEED[operation]))),
             tier=Tier.EXHAUSTIVE,

@@ -98,7 +98,8 @@ class AthenahealthAdapter:
         )
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
-        """The one PUT. A look follows where its reply does not say all that was approved, or says 409."""
+        """The one PUT. A look follows where its reply does not say all that was approved, or is a refusal that our own
+        request would get if it were delivered twice."""
         request, prepared = authorized.request, authorized.prepared
         settings, wanted = mapping.Settings.of(request.connection), mapping.approved(request)
         if wanted is None or not isinstance(prepared, Prepared):
@@ -107,8 +108,8 @@ class AthenahealthAdapter:
         reply = await write.put(prepared.place + _STEP[request.operation], data=body)
         receipt = judge(replies.BY_OPERATION[request.operation], reply.status_code, replies.word(reply))
         try:
-            if slot is not None and receipt.code is Code.DUPLICATE_KEY:
-                return await self._whose(slot, wanted, write)
+            if receipt.code is Code.DUPLICATE_KEY:
+                return await self._settled(reply.status_code, request, prepared, wanted, write)
             if receipt.claim is not Claim.APPLIED:
                 return receipt
             if slot is None:
@@ -163,14 +164,18 @@ class AthenahealthAdapter:
             return Receipt.unknown(Code.REPLY_DEVIATES)
         return Receipt.applied(identifier=found.appointmentid, version=found.version)
 
-    async def _whose(self, slot: mapping.Record, wanted: mapping.Approved, read: httpx.AsyncClient) -> Receipt:
-        """Who has the slot that was refused: 409 alone may also mean that our own request took effect before."""
-        record = await self._record(slot.appointmentid, read)
-        if record is None or not (record.patientid or record.appointmentstatus == mapping.OPEN):
-            return Receipt.unknown()
-        if record.appointmentstatus == mapping.OPEN:
-            return judge(replies.SLOT_NOW, "open")
-        return judge(replies.SLOT_NOW, "ours" if record.patientid == wanted.patient else "another's")
+    async def _settled(
+        self, status: int, request: Request, prepared: Prepared, wanted: mapping.Approved, read: httpx.AsyncClient
+    ) -> Receipt:
+        """What a refusal means that our own request may have caused: by one look at what it is about. 409 is about the
+        slot, whatever the operation; 400 and 404 are about what the write addressed."""
+        slot, target = prepared.slot, prepared.target
+        if slot is not None and (target is None or status == 409):
+            seen = await self._record(slot.appointmentid, read)
+            return judge(replies.SLOT_NOW, mapping.slot_now(seen, wanted))
+        assert target is not None, "a change has its target from readiness"
+        seen = await self._record(target.appointmentid, read)
+        return judge(replies.TARGET_NOW, mapping.target_now(seen, slot, request, wanted))
 
     async def _held(self, wanted: mapping.Approved, read: httpx.AsyncClient) -> list[mapping.Record]:
         """The patient's appointments at the approved place."""

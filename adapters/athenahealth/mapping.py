@@ -231,6 +231,28 @@ def target_state(target: Record, request: Request, wanted: Approved) -> TargetSt
     return TargetState.OPEN if shown else TargetState.UNVERIFIABLE
 
 
+def slot_now(slot: Record | None, wanted: Approved) -> str:
+    """Whose the slot is (`replies.SLOT_NOW`); empty for nobody's, and where it does not say."""
+    if slot is None or slot.appointmentstatus == OPEN or not slot.patientid:
+        return ""
+    return "ours" if slot.patientid == wanted.patient else "another's"
+
+
+def target_now(target: Record | None, into: Record | None, request: Request, wanted: Approved) -> str:
+    """What became of the appointment that was to change (`replies.TARGET_NOW`); empty for nothing that decides.
+
+    `into` is the slot of a reschedule. A record that gives no sign of where its patient went may be given up by us.
+    """
+    if target is None or target.patientid not in ("", wanted.patient):
+        return ""
+    if target.appointmentstatus in (CANCELLED, OPEN):
+        moved = target.rescheduledappointmentid.strip("0")
+        ours = "" if into is None else into.appointmentid
+        return "moved elsewhere" if moved and moved != ours.strip("0") else "given up"
+    stands = target.patientid == wanted.patient and target.appointmentstatus in STANDING
+    return "changed" if stands and not request.is_approved_version(target.version) else ""
+
+
 def booking_seen(held: Sequence[Record]) -> Observation:
     """What the patient has at the approved place tells about a booking. A cancelled one may be ours or older."""
     standing = [each for each in held if each.appointmentstatus in STANDING]

@@ -2,7 +2,9 @@
 
 Owns: the tables, with where each row is from. athenahealth's reference lists its error texts without saying which
 request answers which; rows are those that its own replies, recorded by others against the Preview environment, show.
-Refuses: to take any other reply for a refusal (I3). Nothing is searched in a text: it is one of these, or unknown.
+Refuses: to take any other reply for a refusal (I3). Nothing is searched in a text: it is one of these, or unknown. Nor
+is a reply a refusal by itself that our own request would get if something on its way had delivered it before: such rows
+are UNKNOWN (DUPLICATE_KEY), and a look decides (`SLOT_NOW`, `TARGET_NOW`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from gateway.kit.replies import ANY, Row, Table
 
 TAKEN: Final = "That appointment time was already booked or not available for booking."
 NOT_THERE: Final = "The appointment is not available."
+NOT_BOOKED: Final = "Appointment ID is not a booked appointment"
 _REFERENCE: Final = "docs.athenahealth.com/api/api-ref/appointment"
 _CLIENT: Final = "recorded against Preview by the Ruby client athena_health (2016)"
 _MIDDLEWARE: Final = "recorded against Preview by athena_middleware (2023)"
@@ -47,24 +50,28 @@ _ANY_WRITE: Final[Table] = MappingProxyType(
         ),
     }
 )
-_TAKEN_ROW: Final = Row(Receipt.unknown(Code.DUPLICATE_KEY), f"{_CLIENT}, {_MIDDLEWARE}; settled by a look")
+
+
+def _looked(source: str) -> Row:
+    """A reply to what was refused, or to our own request's second delivery."""
+    return Row(Receipt.unknown(Code.DUPLICATE_KEY), f"{source}; settled by a look")
+
+
+_AWELL: Final = "test double of a client in production (awell extensions)"
+_TAKEN_ROW: Final = _looked(f"{_CLIENT}, {_MIDDLEWARE}")
 
 BOOK: Final[Table] = MappingProxyType(
     {
         **_ANY_WRITE,
-        (404, NOT_THERE): Row(
-            Receipt.refused(Code.SLOT_TAKEN), "test double of a client in production (awell extensions)"
-        ),
+        (404, NOT_THERE): _looked(_AWELL),
         (409, TAKEN): _TAKEN_ROW,
     }
 )
 CANCEL: Final[Table] = MappingProxyType(
     {
         **_ANY_WRITE,
-        (400, "Appointment ID is not a booked appointment"): Row(Receipt.refused(Code.TARGET_CHANGED), _MIDDLEWARE),
-        (404, NOT_THERE): Row(
-            Receipt.refused(Code.TARGET_NOT_FOUND), "test double of a client in production (awell extensions)"
-        ),
+        (400, NOT_BOOKED): _looked(_MIDDLEWARE),
+        (404, NOT_THERE): _looked(_AWELL),
         (404, "This appointment has already been checked in."): Row(Receipt.refused(Code.TARGET_CHANGED), _MIDDLEWARE),
     }
 )
@@ -72,13 +79,22 @@ RESCHEDULE: Final[Table] = MappingProxyType({**CANCEL, (409, TAKEN): _TAKEN_ROW}
 SLOT_NOW: Final[Table] = MappingProxyType(
     {
         ("ours", ANY): Row(Receipt.unknown(Code.DUPLICATE_KEY), "the slot is its natural key: ours may be the booking"),
-        ("another's", ANY): Row(Receipt.refused(Code.SLOT_TAKEN), _CLIENT),
-        ("open", ANY): Row(
-            Receipt.refused(Code.EXTERNAL_FORBIDDEN), f"{_CLIENT}: not marked as being available through the API"
-        ),
+        ("another's", ANY): Row(Receipt.refused(Code.SLOT_TAKEN), f"{_CLIENT}: an id is booked once"),
     }
 )
-"""What 409 means, by whose the slot is when it is looked at; whatever else is seen leaves it unknown."""
+"""What 409, and 404 to a booking, mean by whose the slot is when it is looked at. An open slot decides nothing: while a
+first delivery is at work (ten seconds and more), the second is refused, and the slot is still shown open."""
+TARGET_NOW: Final[Table] = MappingProxyType(
+    {
+        ("given up", ANY): Row(Receipt.unknown(Code.DUPLICATE_KEY), f"{_REFERENCE}: ours may be the change"),
+        ("moved elsewhere", ANY): Row(
+            Receipt.refused(Code.TARGET_CHANGED), f"{_MIDDLEWARE}: the old record names the new one, and is not ours"
+        ),
+        ("changed", ANY): Row(Receipt.refused(Code.TARGET_CHANGED), f"{_REFERENCE}: ours would have ended it"),
+    }
+)
+"""What 400 and 404 to a change mean by what its appointment is when it is looked at. That it is as approved decides
+nothing, and neither does that it is gone."""
 
 BY_OPERATION: Final[Mapping[Operation, Table]] = MappingProxyType(
     {Operation.BOOK: BOOK, Operation.RESCHEDULE: RESCHEDULE, Operation.CANCEL: CANCEL}
@@ -89,7 +105,8 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         "PUT appointments/{slot} (book)": BOOK,
         "PUT appointments/{id}/reschedule": RESCHEDULE,
         "PUT appointments/{id}/cancel": CANCEL,
-        "GET appointments/{slot}, after 409": SLOT_NOW,
+        "GET appointments/{slot}, after 409, or 404 to a booking": SLOT_NOW,
+        "GET appointments/{id}, after 400 or 404 to a change": TARGET_NOW,
     }
 )
 

@@ -130,7 +130,7 @@ _TOLD_BY_TRYTON: Final = frozenset({Code.EXTERNAL_INVALID, Code.TARGET_CHANGED})
 
 def _as_approved(request: Request, expected: tuple[int, ...] | None, found: Sequence[Record]) -> Receipt:
     """What stands there against what was approved."""
-    if tuple(each.id for each in found) != expected or not mapping.in_force(request, found[0]):
+    if len(found) != 1 or expected != (found[0].id,) or not mapping.in_force(request, found[0]):
         return Receipt.unknown(Code.REPLY_DEVIATES)
     return Receipt.applied(identifier=str(found[0].id), version=found[0].version)
 

@@ -23,6 +23,7 @@ MINUTES: Final = "appointment-minutes"
 CONFIRMED: Final = "confirmed"
 CANCELLED: Final = "user_cancelled"  # only a patient's request is ever committed (TRIG-08)
 FREE: Final = "free"
+_SHOWN: Final = ("patient", "healthprof", "institution", "speciality", "appointment_date")
 _GONE: Final = frozenset({CANCELLED, "center_cancelled"})
 _IDENTIFIER: Final = re.compile(r"[1-9][0-9]{0,8}")
 _LETTERS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that a person takes for another, none that `like` expands
@@ -125,15 +126,16 @@ def slot_state(request: Request, records: Sequence[Record]) -> TargetState:
 
 
 def target_state(request: Request, records: Sequence[Record]) -> TargetState:
-    """Of the appointment to change; a cancellation's time must be the stored one."""
+    """Of the appointment to change: the approved patient's; for a cancellation, all that the reviewer was shown."""
     ours = [each for each in records if is_ours(request, each)]
     if not ours or all(each.state in _GONE for each in ours):
         return TargetState.ABSENT
     if len(ours) > 1 or ours[0].version is None:
         return TargetState.UNVERIFIABLE
     (record,) = ours
-    moved = request.operation is Operation.CANCEL and record.appointment_date != request.particulars.start
-    same = record.state == CONFIRMED and record.patient == approved(request)["patient"] and not moved
+    fields = _SHOWN if request.operation is Operation.CANCEL else ("patient",)
+    wanted = approved(request)
+    same = record.state == CONFIRMED and all(getattr(record, field) == wanted[field] for field in fields)
     return TargetState.OPEN if same and request.is_approved_version(record.version or "") else TargetState.CHANGED
 
 

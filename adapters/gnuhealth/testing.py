@@ -112,8 +112,9 @@ def _version(programs: Path) -> str:
 
 
 def _template(programs: Path) -> Path:
-    """A dump of a furnished database; made where there is none yet with this content."""
-    content = hashlib.sha256(inspect.getsource(_furnish).encode()).hexdigest()[:16]
+    """A dump of a furnished database; made where there is none yet of these versions and with this content."""
+    what = f"{_version(programs)}\n{inspect.getsource(_furnish)}"
+    content = hashlib.sha256(what.encode()).hexdigest()[:16]
     place = programs.parent / f"template-{content}.sql"
     if place.exists():
         return place

@@ -67,14 +67,19 @@ class SandboxAdapter:
             return not_ready(refusal.code)
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
-        """Send the one mutating request, with the native key that makes it findable (ADAPT-05)."""
+        """Send the one mutating request, with the native key that makes it findable (ADAPT-05).
+
+        A change names the approved version. Raises ValueError where readiness found no such target.
+        """
         request = authorized.request
         approved = mapping.content(mapping.booking(request))
         headers = {"Idempotency-Key": authorized.native_key()}
         if request.operation is Operation.BOOK:
             reply = await write.post("/appointments", json=approved, headers=headers)
         else:
-            target: mapping.Appointment = authorized.prepared
+            target = authorized.prepared
+            if not isinstance(target, mapping.Appointment) or not request.is_approved_version(target.version):
+                raise ValueError("a change needs the approved version from readiness")
             headers["If-Match"] = f'"{target.version}"'
             if request.operation is Operation.RESCHEDULE:
                 reply = await write.put(_path(target.id), json=approved, headers=headers)
@@ -90,15 +95,18 @@ class SandboxAdapter:
         return mapping.observation(reply, query.request)
 
     async def _target(self, request: Request, read: httpx.AsyncClient) -> mapping.Appointment | None:
-        """The appointment that the request names: by the bound identifier, or by the key that booked it."""
+        """The appointment that the request names: by the bound identifier, or by the key that booked it.
+
+        What stands under a bound identifier without that key is another appointment, and none of ours to change.
+        """
         named = request.particulars.target
         if named is None:
             return None
-        if (identifier := request.identifiers.get(named.appointment)) is not None:
-            reply = await read.get(_path(identifier))
-            return None if mapping.is_absent(reply) else said(mapping.Appointment, reply)
-        key = request.target_key()
-        return mapping.found(await read.get("/appointments", params={"key": key}), key)
+        key, identifier = request.target_key(), request.identifiers.get(named.appointment)
+        if identifier is None:
+            return mapping.found(await read.get("/appointments", params={"key": key}), key)
+        reply = await read.get(_path(identifier))
+        return None if mapping.is_absent(reply) else mapping.shown(reply, identifier, key)
 
     async def _is_free(
         self, approved: mapping.Booking, target: mapping.Appointment | None, read: httpx.AsyncClient

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.testing.engine import Appointment
+from gateway.testing.twin import document
 from gateway.testing.wire import Reply
 
 PROBLEM_PREFIX = "urn:sandbox-problem:"
@@ -28,12 +29,6 @@ _PROBLEMS: Mapping[str, tuple[int, str]] = {
     "throttled": (429, "too many requests; this one was not processed"),
     "unavailable": (503, "the sandbox reports a fault of its own"),
 }
-
-
-def document(status: int, content: Mapping[str, Any], *headers: tuple[str, str]) -> Reply:
-    """A JSON reply."""
-    body = json.dumps(content, separators=(",", ":")).encode()
-    return Reply(status=status, headers=(("content-type", "application/json"), *headers), body=body)
 
 
 def problem(name: str, *headers: tuple[str, str], status: int | None = None) -> Reply:

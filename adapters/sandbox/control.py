@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from adapters.sandbox.answers import appointment_body, document, problem
+from adapters.sandbox.answers import appointment_body, problem
 from adapters.sandbox.faults import Switch, Switchboard
 from gateway.contracts.base import Instant, Model
 from gateway.errors import UsageError
 from gateway.testing.engine import Engine
+from gateway.testing.twin import document
 from gateway.testing.wire import Reply, Request
 
 PREFIX = "/_control/"

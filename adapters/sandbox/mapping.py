@@ -158,6 +158,15 @@ def found(reply: httpx.Response, key: str) -> Appointment | None:
     return items[0] if items else None
 
 
+def shown(reply: httpx.Response, identifier: str, key: str) -> Appointment | None:
+    """The appointment of this identifier, if its booking had this key; raises `Refusal` as `said` does, and for a reply
+    about another one than was asked for."""
+    appointment = said(Appointment, reply)
+    if appointment.id != identifier:
+        raise Refusal(Code.REPLY_UNRECOGNISED)
+    return appointment if key in appointment.keys else None
+
+
 def is_absent(reply: httpx.Response) -> bool:
     """Whether the sandbox itself, rather than something in its way, says that an appointment is not there."""
     return (reply.status_code, _problem(reply)) == (404, "not-found")

@@ -28,12 +28,13 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from adapters.sandbox.answers import appointment_body, appointment_document, document, problem
+from adapters.sandbox.answers import appointment_body, appointment_document, problem
 from adapters.sandbox.control import PREFIX, Control
 from adapters.sandbox.faults import Action, Fault, Switch, Switchboard, distort
 from gateway.contracts.base import Instant, Model, Slug
 from gateway.errors import UsageError
 from gateway.testing.engine import Booking, Engine, RejectedError, Written
+from gateway.testing.twin import document
 from gateway.testing.wire import Delivery, Reply, Request, listen
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -13,6 +13,7 @@ from conformance.checks.check import Check
 from conformance.faults import Point
 from conformance.registry import NAME
 from conformance.trial import Trial
+from gateway.contracts.adapter import Basis
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import Effect, ObservationFinding
@@ -79,11 +80,6 @@ async def _in_hand(trial: Trial, operation: Operation) -> tuple[Attempt, Attempt
     return booking, late, slot
 
 
-async def _refused_as_changed(trial: Trial, late: Attempt) -> None:
-    await late.commit()
-    await trial.expect_refused(late, Code.TARGET_CHANGED, Code.TARGET_NOT_FOUND)
-
-
 async def stale_version(trial: Trial, operation: Operation) -> None:
     """Somebody moves the appointment while this attempt holds its old version."""
     booking, late, slot = await _in_hand(trial, operation)
@@ -91,14 +87,16 @@ async def stale_version(trial: Trial, operation: Operation) -> None:
     await move.must_be_ready()
     await move.commit()
     trial.must(move.done, "the change in between was not made")
-    await _refused_as_changed(trial, late)
+    await late.commit()
+    await trial.expect_refused(late, Code.TARGET_CHANGED, Code.TARGET_NOT_FOUND)
     await trial.must_stand(1, move.slot)
     again = await trial.following(booking, operation, slot)
     trial.expect_code(await again.ready(), Code.TARGET_CHANGED)
 
 
 async def cancelled(trial: Trial, operation: Operation) -> None:
-    """Somebody cancels the appointment while this attempt holds its old version."""
+    """Somebody cancels the appointment while this attempt holds its old version. A system that holds nobody's key does
+    not tell whose change ended it; this attempt's own may have, if something delivered it twice."""
     booking, late, _ = await _in_hand(trial, operation)
     cancellation = await trial.following(booking, Operation.CANCEL)
     await cancellation.must_be_ready()
@@ -106,7 +104,11 @@ async def cancelled(trial: Trial, operation: Operation) -> None:
         trial.must(cancellation.key != late.key, "both cancellations have the same native key")
     await cancellation.commit()
     trial.must(cancellation.done, "the cancellation in between was not made")
-    await _refused_as_changed(trial, late)
+    await late.commit()
+    if trial.stage.descriptor.observation is Basis.MATCHING and late.effect is Effect.UNKNOWN:
+        trial.expect_code(late.code, Code.DUPLICATE_KEY)
+    else:
+        await trial.expect_refused(late, Code.TARGET_CHANGED, Code.TARGET_NOT_FOUND)
     await trial.must_stand(0, late.slot)
 
 

@@ -148,11 +148,15 @@ class Engine:
 
     @classmethod
     def open(cls, path: Path, clock: Clock | None = None, *, exclusive: bool = True, unique_keys: bool = True) -> Self:
-        """Open, or make, the database file; the caller closes."""
+        """Open, or make, the database file; the caller closes. Raises `sqlite3.Error` for what is or becomes none."""
         database = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None)
-        for pragma in _PRAGMAS:
-            database.execute(pragma)
-        database.executescript(_SCHEMA)
+        try:
+            for pragma in _PRAGMAS:
+                database.execute(pragma)
+            database.executescript(_SCHEMA)
+        except BaseException:
+            database.close()
+            raise
         return cls(database, clock or SystemClock(), exclusive=exclusive, unique_keys=unique_keys)
 
     def close(self) -> None:

@@ -156,8 +156,25 @@ async def test_what_was_moved_in_between_is_refused_and_then_blocked(premises: P
         result = await late.commit()
         assert (result.effect, result.code) == (Effect.REFUSED, Code.TARGET_CHANGED)
         assert (await late.observe()).finding is not Finding.PRESENT
+        assert late.requests <= budget(late)
     async with booking.following(operation, start) as again:
         assert await again.readiness() is Code.TARGET_CHANGED
+
+
+@pytest.mark.requirement("CARD-06", "FAIL-17")
+@pytest.mark.parametrize("operation", [Operation.RESCHEDULE, Operation.CANCEL], ids=str)
+async def test_a_change_that_something_delivered_twice_is_unknown_and_a_look_finds_it(
+    premises: Premises, operation: Operation
+) -> None:
+    booking = await carried_out(harness(premises))
+    start = MORNING + (HOUR if operation is Operation.RESCHEDULE else timedelta())
+    async with booking.following(operation, start) as late:
+        assert await late.readiness() is None
+        await carried_out(booking.following(operation, start))
+        result = await late.commit()
+        assert (result.effect, result.code, result.mutating_requests) == (Effect.UNKNOWN, Code.DUPLICATE_KEY, 1)
+        assert (await late.observe()).finding is Finding.PRESENT
+        assert late.requests <= budget(late)
 
 
 @pytest.mark.requirement("CARD-09")
@@ -460,44 +477,115 @@ async def test_a_cancellation_that_leaves_another_status_deviates(
     assert await commit(adapter, client, Operation.CANCEL) == Receipt.unknown(Code.REPLY_DEVIATES)
 
 
+NOT_THERE = httpx.Response(404, json={"error": replies.NOT_THERE})
+TAKEN = httpx.Response(409, json={"error": replies.TAKEN})
+NOT_BOOKED = httpx.Response(400, json={"error": replies.NOT_BOOKED})
+
+
 @pytest.mark.requirement("FAIL-17")
-@pytest.mark.parametrize("operation", [Operation.BOOK, Operation.RESCHEDULE], ids=str)
+@pytest.mark.parametrize(
+    ("operation", "refusal"),
+    [
+        pytest.param(Operation.BOOK, TAKEN, id="book-409"),
+        pytest.param(Operation.BOOK, NOT_THERE, id="book-404"),
+        pytest.param(Operation.RESCHEDULE, TAKEN, id="reschedule-409"),
+    ],
+)
 @pytest.mark.parametrize(
     ("now", "receipt"),
     [
         pytest.param(record(), Receipt.unknown(Code.DUPLICATE_KEY), id="ours"),
         pytest.param(record(appointmentstatus="x"), Receipt.unknown(Code.DUPLICATE_KEY), id="ours-and-cancelled"),
         pytest.param(record(patientid=PATIENTS[1]), Receipt.refused(Code.SLOT_TAKEN), id="another's"),
-        pytest.param(
-            record(patientid=None, appointmentstatus="o"), Receipt.refused(Code.EXTERNAL_FORBIDDEN), id="open"
-        ),
+        pytest.param(record(patientid=None, appointmentstatus="o"), Receipt.unknown(), id="open"),
+        pytest.param(record(patientid=PATIENTS[1], appointmentstatus="o"), Receipt.unknown(), id="open-again"),
         pytest.param(record(patientid=None), Receipt.unknown(), id="it-does-not-say"),
         pytest.param(None, Receipt.unknown(), id="gone"),
     ],
 )
-async def test_409_is_settled_by_whose_the_slot_is(
+async def test_a_slot_that_was_refused_is_looked_at_and_whose_it_is_decides(
     adapter: AthenahealthAdapter,
     client: httpx.AsyncClient,
     script: Script,
     operation: Operation,
+    refusal: httpx.Response,
     now: dict[str, Any] | None,
     receipt: Receipt,
 ) -> None:
     look = f"GET appointments/{SLOT}"
-    gone = httpx.Response(404, json={"error": replies.NOT_THERE})
-    script.replies = {
-        PLACES[operation]: httpx.Response(409, json={"error": replies.TAKEN}),
-        look: gone if now is None else httpx.Response(200, json=[now]),
-    }
+    shown = NOT_THERE if now is None else httpx.Response(200, json=[now])
+    script.replies = {PLACES[operation]: refusal, look: shown}
     assert await commit(adapter, client, operation) == receipt
     assert script.lines == [PLACES[operation], look]
 
 
-async def test_409_stays_unknown_where_nobody_can_look(
-    adapter: AthenahealthAdapter, client: httpx.AsyncClient, script: Script
+def target_record(**changes: Any) -> dict[str, Any]:
+    return record(appointmentid="5", starttime="08:00") | changes
+
+
+@pytest.mark.requirement("CARD-09")
+@pytest.mark.parametrize("refusal", [NOT_BOOKED, NOT_THERE], ids=["400", "404"])
+@pytest.mark.parametrize(
+    ("now", "cancel", "move"),
+    [
+        pytest.param({"appointmentstatus": "x"}, "ours", "ours", id="cancelled"),
+        pytest.param({"appointmentstatus": "x", "rescheduledappointmentid": 0}, "ours", "ours", id="moved-nowhere"),
+        pytest.param({"appointmentstatus": "x", "rescheduledappointmentid": SLOT}, "changed", "ours", id="moved-there"),
+        pytest.param({"appointmentstatus": "x", "rescheduledappointmentid": "7"}, "changed", "changed", id="moved"),
+        pytest.param({"appointmentstatus": "o", "patientid": ""}, "ours", "ours", id="open-again"),
+        pytest.param({"providerid": "72"}, "changed", "changed", id="another-version"),
+        pytest.param({"appointmentstatus": "2"}, "changed", "changed", id="checked-in"),
+        pytest.param({}, None, None, id="as-approved"),
+        pytest.param({"patientid": ""}, None, None, id="nobody's"),
+        pytest.param({"appointmentstatus": "?"}, None, None, id="another-status"),
+        pytest.param({"patientid": PATIENTS[1]}, None, None, id="another's"),
+        pytest.param({"patientid": PATIENTS[1], "appointmentstatus": "x"}, None, None, id="another's-cancelled"),
+        pytest.param(None, None, None, id="gone"),
+    ],
+)
+async def test_a_change_that_was_refused_is_settled_by_what_became_of_its_appointment(
+    adapter: AthenahealthAdapter,
+    client: httpx.AsyncClient,
+    script: Script,
+    refusal: httpx.Response,
+    now: dict[str, Any] | None,
+    cancel: str | None,
+    move: str | None,
 ) -> None:
-    script.replies[BOOK] = httpx.Response(409, json={"error": replies.TAKEN})
-    assert await commit(adapter, client) == Receipt.unknown()
+    ends = {
+        "ours": Receipt.unknown(Code.DUPLICATE_KEY),
+        "changed": Receipt.refused(Code.TARGET_CHANGED),
+        None: Receipt.unknown(),
+    }
+    look = "GET appointments/5"
+    shown = NOT_THERE if now is None else httpx.Response(200, json=[target_record(**now)])
+    for operation, end in ((Operation.CANCEL, cancel), (Operation.RESCHEDULE, move)):
+        script.asked.clear()
+        script.replies = {PLACES[operation]: refusal, look: shown}
+        assert await commit(adapter, client, operation) == ends[end]
+        assert script.lines == [PLACES[operation], look]
+
+
+@pytest.mark.parametrize(
+    ("operation", "refusal"),
+    [
+        (operation, refusal)
+        for operation in Operation
+        for refusal in ((TAKEN, NOT_THERE) if operation is Operation.BOOK else (NOT_BOOKED, NOT_THERE))
+    ],
+    ids=range(6),
+)
+async def test_what_nobody_can_look_at_stays_unknown(
+    adapter: AthenahealthAdapter,
+    client: httpx.AsyncClient,
+    script: Script,
+    operation: Operation,
+    refusal: httpx.Response,
+) -> None:
+    script.replies[PLACES[operation]] = refusal
+    for unclear in (httpx.Response(503), httpx.Response(200, json=[])):
+        script.replies |= {f"GET appointments/{SLOT}": unclear, "GET appointments/5": unclear}
+        assert await commit(adapter, client, operation) == Receipt.unknown()
 
 
 @pytest.mark.parametrize("operation", [Operation.RESCHEDULE, Operation.CANCEL], ids=str)

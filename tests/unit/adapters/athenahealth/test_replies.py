@@ -24,14 +24,14 @@ WRITES = {
     (429, ANY): Receipt.refused(Code.EXTERNAL_THROTTLED),
 }
 CHANGES = WRITES | {
-    (400, "Appointment ID is not a booked appointment"): Receipt.refused(Code.TARGET_CHANGED),
-    (404, "The appointment is not available."): Receipt.refused(Code.TARGET_NOT_FOUND),
+    (400, "Appointment ID is not a booked appointment"): Receipt.unknown(Code.DUPLICATE_KEY),
+    (404, "The appointment is not available."): Receipt.unknown(Code.DUPLICATE_KEY),
     (404, "This appointment has already been checked in."): Receipt.refused(Code.TARGET_CHANGED),
 }
 EXPECTED = {
     Operation.BOOK: WRITES
     | {
-        (404, "The appointment is not available."): Receipt.refused(Code.SLOT_TAKEN),
+        (404, "The appointment is not available."): Receipt.unknown(Code.DUPLICATE_KEY),
         (409, TAKEN): Receipt.unknown(Code.DUPLICATE_KEY),
     },
     Operation.RESCHEDULE: CHANGES | {(409, TAKEN): Receipt.unknown(Code.DUPLICATE_KEY)},
@@ -40,7 +40,11 @@ EXPECTED = {
 SLOT = {
     ("ours", ANY): Receipt.unknown(Code.DUPLICATE_KEY),
     ("another's", ANY): Receipt.refused(Code.SLOT_TAKEN),
-    ("open", ANY): Receipt.refused(Code.EXTERNAL_FORBIDDEN),
+}
+TARGET = {
+    ("given up", ANY): Receipt.unknown(Code.DUPLICATE_KEY),
+    ("moved elsewhere", ANY): Receipt.refused(Code.TARGET_CHANGED),
+    ("changed", ANY): Receipt.refused(Code.TARGET_CHANGED),
 }
 
 
@@ -57,9 +61,10 @@ def test_no_row_goes_untested_and_each_names_its_source() -> None:
     assert {name: set(table) for name, table in replies.BY_OPERATION.items()} == {
         name: set(rows) for name, rows in EXPECTED.items()
     }
-    assert {key: row.receipt for key, row in replies.SLOT_NOW.items()} == SLOT
+    looks = (replies.SLOT_NOW, replies.TARGET_NOW)
+    assert [{key: row.receipt for key, row in table.items()} for table in looks] == [SLOT, TARGET]
     assert {id(each) for each in replies.TABLES.values()} == {
-        id(each) for each in (*replies.BY_OPERATION.values(), replies.SLOT_NOW)
+        id(each) for each in (*replies.BY_OPERATION.values(), *looks)
     }
     assert all(row.source for table in replies.TABLES.values() for row in table.values())
 

@@ -270,11 +270,24 @@ async def test_a_target_that_is_no_longer_what_was_approved_blocks(
         assert await harness.readiness() is code
 
 
-async def test_a_cancellation_names_the_time_that_is_stored(office: Any, tryton: Any) -> None:
+@pytest.mark.requirement("CARD-09")
+@pytest.mark.parametrize("field", ["appointment_date", "healthprof", "institution", "speciality", "patient"])
+async def test_a_cancellation_is_of_the_appointment_that_the_reviewer_was_shown(
+    office: Any, tryton: Any, field: str
+) -> None:
     harness = await office.change(Operation.CANCEL)
-    tryton.records[0]["appointment_date"] = spelt(harness, HALF_HOUR)
+    other = spelt(harness, HALF_HOUR) if field == "appointment_date" else 1
+    for content in (other, None):
+        tryton.records[0][field] = content
+        async with harness:
+            assert await harness.readiness() is Code.TARGET_CHANGED
+
+
+async def test_a_reschedule_may_change_whom_where_and_what_for(office: Any, tryton: Any) -> None:
+    harness = await office.change(Operation.RESCHEDULE)
+    tryton.records[0].update(healthprof=1, institution=1, speciality=1)
     async with harness:
-        assert await harness.readiness() is Code.TARGET_CHANGED
+        assert await harness.readiness() is None
 
 
 @pytest.mark.parametrize("operation", CHANGES)
@@ -378,6 +391,17 @@ async def test_a_success_that_names_another_record_deviates(
         assert await harness.readiness() is None
         tryton.says = said_result(made)
         tryton.book(name=mapping.name_of(harness.request), appointment_date=spelt(harness), patient=3)
+        result = await harness.commit()
+    assert (result.effect, result.code) == (Effect.UNKNOWN, Code.REPLY_DEVIATES)
+
+
+@pytest.mark.parametrize("made", [[], [1]], ids=range(2))
+async def test_a_success_that_made_nothing_deviates(
+    office: Any, tryton: Any, said_result: Callable[..., bytes], made: list[int]
+) -> None:
+    async with office.booking() as harness:
+        assert await harness.readiness() is None
+        tryton.says = said_result(made)
         result = await harness.commit()
     assert (result.effect, result.code) == (Effect.UNKNOWN, Code.REPLY_DEVIATES)
 

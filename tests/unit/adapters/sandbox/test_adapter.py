@@ -242,6 +242,45 @@ async def test_a_target_is_found_by_its_bound_identifier_too(
     assert (await office.readiness(nowhere)).target is TargetState.ABSENT
 
 
+@pytest.mark.requirement("CARD-09")
+@pytest.mark.parametrize("operation", [Operation.RESCHEDULE, Operation.CANCEL], ids=str)
+async def test_a_binding_to_another_appointment_of_the_patient_is_no_target(
+    office: Office, practice: Practice, booked: Request, operation: Operation
+) -> None:
+    other = practice.request(proposal="1", start=booked.particulars.start + 3 * HOUR)
+    stale = await office.carry_out(other)
+    assert stale.version == "1"  # versions are small counters: the approved one is the other's as well
+    request = follow_up(practice, operation, booked, bound=stale.identifier, start=other.particulars.start)
+    assert (await office.readiness(request)).target is TargetState.ABSENT
+
+
+async def test_a_reply_about_another_appointment_than_was_asked_for_proves_nothing(
+    adapter: SandboxAdapter, office: Office, practice: Practice, booked: Request
+) -> None:
+    (held,) = (await office.journal())["appointments"]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        answers = {"/health": {"status": "ok"}, "/capabilities": {"permissions": ["write"]}}
+        return httpx.Response(200, json=answers.get(request.url.path, held))
+
+    request = follow_up(practice, Operation.CANCEL, booked, bound="another")
+    transport = httpx.MockTransport(answer)
+    async with httpx.AsyncClient(base_url="http://127.0.0.1:9", transport=transport) as confused:
+        assert (await adapter.readiness(request, confused)).target is TargetState.UNVERIFIABLE
+
+
+@pytest.mark.requirement("CARD-09")
+@pytest.mark.parametrize("operation", [Operation.RESCHEDULE, Operation.CANCEL], ids=str)
+async def test_a_change_without_the_approved_version_is_not_sent(
+    office: Office, practice: Practice, booked: Request, operation: Operation
+) -> None:
+    prepared = (await office.readiness(follow_up(practice, operation, booked))).prepared
+    for request, target in ((follow_up(practice, operation, booked, "2"), prepared), (booked, None)):
+        with pytest.raises(ValueError, match="approved version"):
+            await office.commit(replace(request, operation=operation), target)
+    assert await office.counts() == (1, 1)
+
+
 @pytest.mark.parametrize("operation", [Operation.RESCHEDULE, Operation.CANCEL], ids=str)
 async def test_a_target_at_another_version_or_gone_is_not_touched(
     office: Office, practice: Practice, booked: Request, operation: Operation
