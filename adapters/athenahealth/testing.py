@@ -22,11 +22,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from gateway.contracts.connection import Scheme
 from gateway.testing.engine import Appointment, Booking, Engine, Rejection, Status
+from gateway.testing.issuer import Terms
 from gateway.testing.premises import Premises
 from gateway.testing.twin import Call, Denial, Twin, document
 from gateway.testing.wire import Reply
 
 PRACTICE: Final = "195900"
+SCOPE: Final = "athena/service/Athenanet.MDP.*"
 DEPARTMENT: Final = "1"
 PROVIDER: Final = "71"
 REASON: Final = "563"
@@ -64,6 +66,7 @@ TWIN: Final = Twin(
     scheme=Scheme.CLIENT_CREDENTIALS,
     tokens="/oauth2/v1/token",
     hides=("keys",),  # none is ever sent
+    terms=Terms(scope=SCOPE),
     refusals={
         Rejection.INVALID: problem(400, "The data provided is invalid."),
         Denial.UNAUTHORISED: Reply(

@@ -18,9 +18,12 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from gateway.contracts.connection import Scheme
 from gateway.testing.engine import Appointment, Booking, RejectedError, Rejection, Status
+from gateway.testing.issuer import Terms
 from gateway.testing.twin import Call, Denial, Twin, document
 from gateway.testing.wire import Reply
 
+SERVICE_ACCOUNT: Final = "gateway@practice.iam.gserviceaccount.com"
+SCOPE: Final = "https://www.googleapis.com/auth/calendar.events"
 _NOBODY: Final = "-"
 _EVENT_ID: Final = re.compile(r"[0-9a-v]{5,1024}")
 _RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -189,6 +192,7 @@ def twin(scheme: Scheme = Scheme.BEARER) -> Twin:
         "twin of Google Calendar v3",
         scheme=scheme,
         tokens="/token",
+        terms=Terms(client_id=SERVICE_ACCOUNT, scope=SCOPE),
         exclusive=False,
         unique_keys=False,
         hides=("subject",),  # no event says whose it is

@@ -19,9 +19,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime,
 
 from gateway.contracts.connection import Scheme
 from gateway.testing.engine import Appointment, Booking, RejectedError, Rejection
+from gateway.testing.issuer import Terms
 from gateway.testing.twin import Call, Denial, Twin, document
 from gateway.testing.wire import Reply
 
+SCOPE: Final = "https://graph.microsoft.com/.default"
 DEFAULT_CALENDAR: Final = "default"
 """The id of every user's default calendar here."""
 _NOBODY: Final = "-"
@@ -243,6 +245,7 @@ def twin(scheme: Scheme = Scheme.BEARER) -> Twin:
         "twin of Microsoft Graph v1.0 events",
         scheme=scheme,
         tokens="/practice/oauth2/v2.0/token",
+        terms=Terms(scope=SCOPE),
         exclusive=False,
         unique_keys=False,
         hides=("subject",),  # no event says whose it is

@@ -1,8 +1,10 @@
 """A token endpoint (OAuth 2.0) for twins: grants tokens to two clients, having verified who asks.
 
 Owns: the two clients' secrets or key pairs, the tokens granted and how long they live. What a client shows is verified
-for real: its secret, or the signature of its assertion, whom that is addressed to, its time and that it is new.
-Refuses, as RFC 6749 §5.2 says: everything else. Invariants: fresh secrets at every start; a token is a random text.
+for real: its secret, or the signature of its assertion, whom that is addressed to, its time and that it is new; who
+issued an assertion and which scope is asked for, where the issuer was told what to expect.
+Refuses, as RFC 6749 §5.2 and RFC 7523 §3 say: everything else. A subject that a service account acts for is not looked
+at. Invariants: fresh secrets at every start; a token is a random text.
 """
 
 from __future__ import annotations
@@ -55,14 +57,28 @@ def new_secret(scheme: Scheme, client: str) -> str:
     return secrets.token_urlsafe(24)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which terms tokens are granted, and for how long they are good.
+
+    `audience` is what assertions must be addressed to, the endpoint's own URL unless said; `client_id` who must have
+    issued one (a service account, a client), and `scope` what must be asked for, its words in any order. None: whatever
+    a request says, as both clients are known by their keys.
+    """
+
+    audience: str | None = None
+    client_id: str | None = None
+    scope: str | None = None
+    life_seconds: int = 300
+
+
 @dataclass(slots=True)
 class Issuer:
-    """One token endpoint. `url` is its own; `audience` what assertions must be addressed to, the URL unless said."""
+    """One token endpoint. `url` is its own."""
 
     scheme: Scheme
     url: str
-    audience: str | None = None
-    life_seconds: int = 300
+    terms: Terms = Terms()
     secrets: Mapping[str, str] = field(init=False, repr=False)
     _keys: Mapping[str, Key] = field(init=False, repr=False)
     _granted: dict[str, tuple[str, float]] = field(init=False, repr=False, default_factory=dict)
@@ -87,8 +103,8 @@ class Issuer:
         except _RefusedError as refused:
             return _reply(refused.status, {"error": refused.error})
         token = secrets.token_urlsafe(24)
-        self._granted[token] = (client, time.monotonic() + self.life_seconds)
-        return _reply(200, {"access_token": token, "token_type": "Bearer", "expires_in": self.life_seconds})
+        self._granted[token] = (client, time.monotonic() + self.terms.life_seconds)
+        return _reply(200, {"access_token": token, "token_type": "Bearer", "expires_in": self.terms.life_seconds})
 
     def _client_of(self, request: Request) -> str:
         form = _form(request)
@@ -102,7 +118,9 @@ class Issuer:
             )
         if form.get("grant_type") != "client_credentials":
             raise _RefusedError(400, "unsupported_grant_type")
-        return self._by_secret(request.headers.get("authorization", ""))
+        client = self._by_secret(request.headers.get("authorization", ""))
+        self._require_scope(form.get("scope"))
+        return client
 
     def _by_secret(self, authorization: str) -> str:
         for client, secret in self.secrets.items():
@@ -124,19 +142,27 @@ class Issuer:
             except (JoseError, ValueError):
                 continue
             if self._holds(claims):
+                self._require_scope((claims if self.scheme is Scheme.JWT_BEARER else form).get("scope"))
                 return client
         raise refused
+
+    def _require_scope(self, asked: object) -> None:
+        expected = self.terms.scope
+        if expected is None:
+            return
+        if not isinstance(asked, str) or set(asked.split(" ")) != set(expected.split(" ")):
+            raise _RefusedError(400, "invalid_scope")
 
     def _holds(self, claims: Mapping[str, Any]) -> bool:
         now, issued, ends, nonce = time.time(), claims.get("iat"), claims.get("exp"), claims.get("jti")
         if type(issued) is not int or type(ends) is not int or not isinstance(nonce, str) or nonce in self._used:
             return False
-        named = isinstance(claims.get("iss"), str) and (
-            self.scheme is Scheme.JWT_BEARER or claims["iss"] == claims.get("sub")
-        )
+        issuer = claims.get("iss")
+        known = isinstance(issuer, str) and self.terms.client_id in (None, issuer)
+        named = known and (self.scheme is Scheme.JWT_BEARER or issuer == claims.get("sub"))
         timely = issued <= now + _SKEW_SECONDS and now < ends <= issued + _LONGEST_SECONDS[self.scheme]
         self._used.add(nonce)
-        return named and timely and claims.get("aud") == (self.audience or self.url)
+        return named and timely and claims.get("aud") == (self.terms.audience or self.url)
 
 
 def _public(secret: str) -> Key:

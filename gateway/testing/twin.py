@@ -38,7 +38,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.contracts.connection import Scheme
 from gateway.testing.engine import Engine, RejectedError, Rejection, Status
-from gateway.testing.issuer import CLIENTS, Issuer, new_secret
+from gateway.testing.issuer import CLIENTS, Issuer, Terms, new_secret
 from gateway.testing.premises import Premises, Seen
 from gateway.testing.wire import Reply, Request, listen
 
@@ -159,8 +159,7 @@ class Twin:
 
     `scheme` is how credentials arrive; `exclusive` and `unique_keys` are the engine's options; `hides` is what the
     vendor does not keep of an appointment, hence the observer does not show. For the schemes of OAuth 2.0, `tokens` is
-    the path of the token endpoint, `audience` what an assertion must be addressed to where that is not the endpoint's
-    own address, and `life_seconds` how long a token is good for.
+    the path of the token endpoint, and `terms` what it asks for.
     """
 
     def __init__(  # noqa: PLR0913 - a vendor's ways, each by its name
@@ -169,8 +168,7 @@ class Twin:
         *,
         scheme: Scheme = Scheme.BEARER,
         tokens: str = "/oauth2/token",
-        audience: str | None = None,
-        life_seconds: int = 300,
+        terms: Terms = Terms(),  # noqa: B008 - frozen
         exclusive: bool = True,
         unique_keys: bool = True,
         hides: tuple[Hidden, ...] = (),
@@ -179,8 +177,7 @@ class Twin:
         self._label = label
         self._scheme = scheme
         self._tokens = tokens
-        self._audience = audience
-        self._life_seconds = life_seconds
+        self._terms = terms
         self._exclusive = exclusive
         self._unique_keys = unique_keys
         self._hides = hides
@@ -221,7 +218,7 @@ class Twin:
                 return self._answer(engine, doors[0], request)
 
             async with listen(answer) as url:
-                issuer = self._issuer(f"{url}{self._tokens}")
+                issuer = Issuer(self._scheme, f"{url}{self._tokens}", self._terms) if self._scheme.fetches else None
                 given = _secrets(self._scheme) if issuer is None else issuer.secrets
                 doors.append(_door(self._scheme, given, issuer))
                 yield Premises(
@@ -231,11 +228,6 @@ class Twin:
                     secrets=given,
                     token_url=None if issuer is None else issuer.url,
                 )
-
-    def _issuer(self, url: str) -> Issuer | None:
-        if not self._scheme.fetches:
-            return None
-        return Issuer(self._scheme, url, audience=self._audience, life_seconds=self._life_seconds)
 
     def engine(self, database: Path) -> Engine:
         """One more engine over a started twin's database: what was received, and what took effect."""

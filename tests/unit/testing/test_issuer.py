@@ -34,7 +34,7 @@ from gateway.contracts.proposal import Operation
 from gateway.contracts.words import Effect, ObservationFinding
 from gateway.testing import START, AdapterHarness, Premises, make_connection, make_request
 from gateway.testing.engine import Booking
-from gateway.testing.issuer import Issuer, new_secret
+from gateway.testing.issuer import Issuer, Terms, new_secret
 from gateway.testing.twin import Call, Twin, document
 from gateway.testing.wire import Reply
 from gateway.testing.wire import Request as Asked
@@ -156,7 +156,10 @@ async def test_rights_that_end_between_readiness_and_commit_end_with_the_token(s
 
 
 async def test_a_twins_token_ends_when_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with diary(Scheme.CLIENT_CREDENTIALS, life_seconds=60).premises() as premises, httpx.AsyncClient() as client:
+    async with (
+        diary(Scheme.CLIENT_CREDENTIALS, terms=Terms(life_seconds=60)).premises() as premises,
+        httpx.AsyncClient() as client,
+    ):
         user = httpx.BasicAuth(*premises.secrets["vendor"].split(":"))
         granted = await client.post(str(premises.token_url), data={"grant_type": "client_credentials"}, auth=user)
         assert granted.json()["expires_in"] == 60
@@ -237,13 +240,43 @@ def test_an_assertion_counts_once(issuer: Issuer) -> None:
     assert answered(issuer, asking(form)) == invalid(issuer)
 
 
+@pytest.mark.parametrize("scheme", [Scheme.PRIVATE_KEY_JWT, Scheme.JWT_BEARER])
+def test_an_assertion_of_another_client_than_the_expected_is_refused(scheme: Scheme) -> None:
+    issuer = Issuer(scheme, URL, Terms(client_id="c"))
+    other = client_form(issuer, iss="d", sub="d", jti="n-other")
+    assert answered(issuer, asking(other)) == invalid(issuer)
+    assert answered(issuer, asking(client_form(issuer))) == (200, None)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [("a b", None), ("b a", None), ("a", "invalid_scope"), ("a b c", "invalid_scope"), (None, "invalid_scope")],
+)
+def test_the_scope_that_is_expected_must_be_asked_for_where_the_scheme_says_it(
+    scheme: Scheme, asked: str | None, error: str | None
+) -> None:
+    issuer = Issuer(scheme, URL, Terms(scope="a b"))
+    headers: dict[str, str] = {}
+    if scheme is Scheme.JWT_BEARER:
+        form = client_form(issuer, scope=asked)
+    elif scheme is Scheme.PRIVATE_KEY_JWT:
+        form = client_form(issuer, scope="a b")  # within the assertion it says nothing
+    else:
+        form = {"grant_type": "client_credentials"}
+        headers["authorization"] = "Basic " + base64.b64encode(issuer.secrets["vendor"].encode()).decode()
+    if scheme is not Scheme.JWT_BEARER and asked is not None:
+        form |= {"scope": asked}
+    assert answered(issuer, asking(form, **headers)) == ((200, None) if error is None else (400, error))
+
+
 def test_a_client_that_signs_for_another_is_refused() -> None:
     issuer = Issuer(Scheme.PRIVATE_KEY_JWT, URL)
     assert answered(issuer, asking(client_form(issuer, sub="other"))) == (400, "invalid_client")
 
 
 def test_an_audience_of_its_own_is_the_only_one() -> None:
-    issuer = Issuer(Scheme.PRIVATE_KEY_JWT, URL, audience="https://login.example.org/")
+    issuer = Issuer(Scheme.PRIVATE_KEY_JWT, URL, Terms(audience="https://login.example.org/"))
     assert answered(issuer, asking(client_form(issuer))) == (400, "invalid_client")
     assert answered(issuer, asking(client_form(issuer, aud="https://login.example.org/", jti="n-2"))) == (200, None)
 

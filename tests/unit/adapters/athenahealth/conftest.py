@@ -41,6 +41,7 @@ def make_request(
     *,
     base_url: str = "http://127.0.0.1:1/v1/195900/",
     token_url: str | None = None,
+    scope: str | None = testing.SCOPE,
     start: datetime = MORNING,
     length: timedelta = timedelta(minutes=30),
     vendor: Mapping[str, str] = VENDOR,
@@ -51,7 +52,7 @@ def make_request(
 ) -> Request:
     """`target` is the bound identifier (None: unbound) and the approved version. Settings are spelled with `_`."""
     settings.setdefault("access_declared", True)
-    token = None if token_url is None else TokenEndpoint(url=token_url, scope="athena/service/Athenanet.MDP.*")
+    token = None if token_url is None else TokenEndpoint(url=token_url, scope=scope)
     scheme = Scheme.BEARER if token is None else Scheme.CLIENT_CREDENTIALS
     connection = make_connection(
         base_url,

@@ -195,6 +195,9 @@ async def test_credentials_and_the_right_to_schedule_are_proven_or_refuted(premi
     async with harness(premises) as attempt:
         attempt.use_secret("nobody:nothing")
         assert await attempt.readiness() is Code.CREDENTIALS_REJECTED
+    for scope in ("athena/service/Athenanet.MDP.Appointment.*", None):
+        async with harness(premises, scope=scope) as attempt:
+            assert await attempt.readiness() is Code.CREDENTIALS_REJECTED
     async with harness(premises, known_as="limited") as attempt:
         assert await attempt.readiness() is Code.EXTERNAL_FORBIDDEN
     async with harness(premises, access_declared=False) as attempt:

@@ -259,6 +259,8 @@ async def test_the_observer_sees_who_is_where_no_key_and_can_take_it_away(
 def test_the_target_file_starts_these_premises_and_is_labelled_as_a_twin() -> None:
     assert TARGET.sandbox and TARGET.launch is not None
     assert load_object(TARGET.launch) is testing.premises
+    token = TARGET.connection.credential.token
+    assert token is not None and token.scope == testing.SCOPE
     assert TARGET.label == "twin of athenaOne REST v1 (no athenahealth system)"
     assert (set(TARGET.pool.subjects), TARGET.pool.practitioner) == (set(PATIENTS), testing.PROVIDER)
     assert (TARGET.pool.location, TARGET.pool.service) == (testing.DEPARTMENT, testing.REASON)
