@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +29,7 @@ def serve(
         raise typer.BadParameter("--reader-token-file: needs a --token-file, with another token")
     try:
         run(data, credentials=token, port=port, observer=reader, control=control)
-    except (OSError, sqlite3.Error):
+    except OSError:
         raise typer.BadParameter("the port is taken, or the database file cannot be opened") from None
 
 

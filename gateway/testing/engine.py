@@ -135,6 +135,18 @@ class Received:
     at: datetime
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None)
+    try:
+        for pragma in _PRAGMAS:
+            database.execute(pragma)
+        database.executescript(_SCHEMA)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
 class Engine:
     """See the module's docstring. A write may name the native key under which it can be found."""
 
@@ -148,15 +160,11 @@ class Engine:
 
     @classmethod
     def open(cls, path: Path, clock: Clock | None = None, *, exclusive: bool = True, unique_keys: bool = True) -> Self:
-        """Open, or make, the database file; the caller closes. Raises `sqlite3.Error` for what is or becomes none."""
-        database = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None)
+        """Open, or make, the database file; the caller closes. Raises OSError for what cannot be opened as one."""
         try:
-            for pragma in _PRAGMAS:
-                database.execute(pragma)
-            database.executescript(_SCHEMA)
-        except BaseException:
-            database.close()
-            raise
+            database = _opened(path)
+        except sqlite3.Error as error:
+            raise OSError(f"{path.name} cannot be opened as a database: {error}") from None
         return cls(database, clock or SystemClock(), exclusive=exclusive, unique_keys=unique_keys)
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ def test_what_is_no_database_is_closed_again(tmp_path: Path, monkeypatch: pytest
         return opened[-1]
 
     monkeypatch.setattr("gateway.testing.engine.sqlite3.connect", kept)
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(OSError, match="cannot be opened as a database"):
         Engine.open(text_file(tmp_path))
     (connection,) = opened
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
