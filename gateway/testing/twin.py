@@ -162,7 +162,7 @@ class Twin:
     the path of the token endpoint, and `terms` what it asks for.
     """
 
-    def __init__(  # noqa: PLR0913 - a vendor's ways, each by its name
+    def __init__(
         self,
         label: str,
         *,
