@@ -11,7 +11,9 @@ schedule, `slots-declared` for the filler's own guard of its slots where it answ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import httpx
 
@@ -50,7 +52,8 @@ class Hl7v2Adapter:
 
     def describe(self, connection: Connection) -> Descriptor:
         """What the partner was agreed to do; HL7 itself promises none of it."""
-        agreed = {name for name, value in connection.settings.items() if value is True}
+        said: Mapping[str, Any] = connection.settings
+        agreed = {name for name, value in said.items() if value is True}
         asked = "query" in agreed
         changes = (Operation.RESCHEDULE, Operation.CANCEL) if {"query", "filler-id-changes"} <= agreed else ()
         lookup = Idempotency.LOOKUP if asked else Idempotency.NONE
@@ -58,8 +61,11 @@ class Hl7v2Adapter:
             adapter="hl7v2",
             operations=(Operation.BOOK, *changes),
             idempotency=Idempotency.UNIQUE if "placer-id-unique" in agreed else lookup,
-            exclusivity=Exclusivity.ENFORCED if "error-slot-taken" in connection.settings else Exclusivity.NONE,
+            exclusivity=Exclusivity.ENFORCED if isinstance(said.get("error-slot-taken"), str) else Exclusivity.NONE,
+            relay_seconds=said.get("relay-seconds", 0),
+            redelivers=said.get("redelivers", False),
             observation=Basis.BY_KEY if asked else Basis.NONE,
+            settling_seconds=said.get("settling-seconds", 0),
             safe_posts=("/SQM/S25",) if asked else ("/NMQ/N01",),
             requests_per_attempt=4,  # target and slot; the request; one observation
         )
@@ -68,12 +74,9 @@ class Hl7v2Adapter:
         """The filler answers now, and shows the target and the slot, where it can be asked."""
         if not mapping.is_expressible(request, self._clock.now()):
             return not_ready(Code.REPLY_UNRECOGNISED)
-        found: Entry | None = None
+        look = self._target if declared(request, "query") else self._unseen
         try:
-            if declared(request, "query"):
-                target, found = await self._target(request, read)
-            else:
-                target = await self._unseen(request, read)
+            target, found = await look(request, read)
         except Refusal as refusal:
             return not_ready(refusal.code)
         except MalformedMessageError:
@@ -100,19 +103,20 @@ class Hl7v2Adapter:
             return Receipt.unknown()
 
     async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
-        """Looks under the appointment's placer id."""
-        request, found = query.request, None
-        finding = ObservationFinding.INDETERMINATE
-        try:
-            if declared(request, "query"):
+        """Looks under the appointment's placer id. Where messages are accepted to be processed later, and nobody said
+        how much later, nothing is absent."""
+        request, found, finding = query.request, None, ObservationFinding.INDETERMINATE
+        claims = self.describe(request.connection)
+        if claims.observation is Basis.BY_KEY:
+            with suppress(Refusal, MalformedMessageError):
                 found = await self._find(request, read)
                 finding = _finding(request, found)
-        except (Refusal, MalformedMessageError):
+        unsaid = mapping.is_accepted_first(request) and claims.settling_seconds + claims.relay_seconds == 0
+        if unsaid and finding is ObservationFinding.ABSENT:
             finding = ObservationFinding.INDETERMINATE
-        basis = Basis.BY_KEY if declared(request, "query") else Basis.NONE
         return Observation(
             finding=finding,
-            basis=basis,
+            basis=claims.observation,
             version=found.version if found else None,
             identifier=found.filler if found else None,
         )
@@ -124,7 +128,9 @@ class Hl7v2Adapter:
             found = await self._find(request, read)
             if found is None or found.is_over:
                 return TargetState.ABSENT, None
-            if not request.is_approved_version(found.version) or not found.is_about(request) or not found.filler:
+            moved = request.operation is Operation.RESCHEDULE  # to other people or another place, perhaps
+            same = found.is_of_patient(request) and (moved or found.is_as_approved(request))
+            if not request.is_approved_version(found.version) or not same or not found.filler:
                 return TargetState.CHANGED, None
         if request.operation is not Operation.CANCEL:
             shown = await self._ask(request, mapping.slot_query, read)
@@ -133,24 +139,24 @@ class Hl7v2Adapter:
                 return TargetState.TAKEN, None
         return TargetState.OPEN, found
 
-    async def _unseen(self, request: Request, read: httpx.AsyncClient) -> TargetState:
+    async def _unseen(self, request: Request, read: httpx.AsyncClient) -> tuple[TargetState, Entry | None]:
         """Any acknowledgement of ours, a rejection included, comes from the application that answers now."""
         tag = self._tag()
         answer = await read.post("NMQ/N01", content=mapping.probe(request, tag, self._clock.now()))
         if _acknowledged(parse(answer.content, mapping.charset(request)), tag) not in ("AA", "AE", "AR"):
             raise MalformedMessageError("no acknowledgement")
         guarded = request.operation is Operation.BOOK and declared(request, "slots-declared")
-        return TargetState.OPEN if guarded else TargetState.UNVERIFIABLE
+        return TargetState.OPEN if guarded else TargetState.UNVERIFIABLE, None
 
     async def _find(self, request: Request, read: httpx.AsyncClient) -> Entry | None:
         """The appointment under our placer id. None where the filler says that it has no data."""
         shown = await self._ask(request, mapping.key_query, read)
         if not shown:
             return None
-        ours = [each for each in shown if each.placer == mapping.placer_id(request)]
-        if len(ours) != 1 or len(ours[0].spans) > 1:
-            raise MalformedMessageError("not one appointment under one key, at one time")
-        return ours[0]
+        (found, *others) = shown
+        if others or found.placer != mapping.placer_id(request) or len(found.spans) > 1 or len(found.patients) != 1:
+            raise MalformedMessageError("not one appointment of one patient under one key, at one time")
+        return found
 
     async def _ask(self, request: Request, query: mapping.Ask, read: httpx.AsyncClient) -> Sequence[Entry]:
         """What an SQR shows, all of it; nothing where it says that nothing was found. Raises `Refusal` or
@@ -158,9 +164,9 @@ class Hl7v2Adapter:
         tag = self._tag()
         answer = await read.post("SQM/S25", content=query(request, tag, self._clock.now()))
         reply = parse(answer.content, mapping.charset(request))
-        said = _acknowledged(reply, tag)
-        if said != "AA":
-            raise Refusal(replies.asked(said, _errors(reply), request.settings))
+        said, errors = _acknowledged(reply, tag), _errors(reply)
+        if said != "AA" or errors:
+            raise Refusal(replies.asked(said, errors, request.settings))
         qak, shown = reply.one("QAK"), mapping.entries(reply, request)
         whole = qak.text(1) in ("", tag) and not any(reply.all("DSC"))
         if reply.one("MSH").text(9) != "SQR" or not whole or (qak.text(2), bool(shown)) not in _FOUND:
@@ -185,19 +191,34 @@ def _acknowledged(reply: Message, control_id: str) -> str:
 
 
 def _errors(reply: Message) -> list[tuple[str, str]]:
-    """Standard code and partner's code of each error: ERR-3 and ERR-5, before v2.5 ERR-1.4, before v2.4 MSA-6. A
-    warning is none."""
-    found = [each for each in reply.all("ERR") if each.text(4) in ("", "E", "F")]
-    told = [(each.text(3) or each.text(1, 4), each.text(5)) for each in found]
-    return [each for each in told if any(each)] or [(code, "") for code in [reply.one("MSA").text(6)] if code]
+    """Standard code and partner's code of each error: ERR-3 and ERR-5, before v2.5 every ERR-1.4, before v2.4 MSA-6.
+    Warnings are none, nor is what has no severity and says nothing, or that the message was accepted."""
+    found: list[tuple[str, str]] = []
+    for each in reply.all("ERR"):
+        codes = [*_codes(each.texts(3), each.texts(3, 3)), *_codes(each.texts(1, 4), each.texts(1, 4, 3))] or [""]
+        told = [(code, own) for code in codes for own in each.texts(5)]
+        if each.text(4) not in ("W", "I"):
+            found += [error for error in told if each.text(4) or error not in (("", ""), ("0", ""))]
+    msa = reply.one("MSA")
+    return found or [(code, "") for code in _codes(msa.texts(6), msa.texts(6, 3)) if code != "0"]
+
+
+def _codes(codes: Iterator[str], systems: Iterator[str]) -> Iterator[str]:
+    """Codes of table 0357 as they are; those of other tables keep their table's name, and no row is theirs."""
+    for code, system in zip(codes, systems, strict=True):
+        if code:
+            yield code if system in ("", "HL70357") else f"{code}^{system}"
 
 
 def _receipt(reply: Message, request: Request) -> Receipt:
     said = _acknowledged(reply, mapping.own_key(request))
     kind, event = (reply.one("MSH").text(9, number) for number in (1, 2))
-    shown = mapping.entries(reply, request)
+    shown, errors = mapping.entries(reply, request), _errors(reply)
     if said != "AA" or kind != "SRR" or not shown:
-        return replies.rejected(request.operation, said, _errors(reply), request.settings)
+        rejected = replies.rejected(request.operation, said, errors, request.settings)
+        return Receipt.unknown() if shown and rejected.claim is Claim.REFUSED else rejected
+    if errors:
+        return Receipt.unknown()
     if len(shown) != 1 or event != mapping.EVENTS[request.operation]:
         return Receipt.unknown(Code.REPLY_DEVIATES)
     (entry,) = shown

@@ -42,6 +42,13 @@ def escaped(text: str) -> str:
     return text.translate(_WRITTEN)
 
 
+def composed(text: str) -> str:
+    """Text that has its delimiters already; raises ValueError where it would end its field or its segment."""
+    if _CONTROL.search(text) or "|" in text:
+        raise ValueError("a value ends its field")
+    return text
+
+
 def segment(name: str, fields: Mapping[int, str]) -> str:
     """One segment; the fields are escaped already."""
     return "|".join([name, *(fields.get(number, "") for number in range(1, max(fields) + 1))])

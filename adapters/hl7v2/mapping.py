@@ -14,7 +14,17 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from adapters.hl7v2.er7 import MalformedMessageError, Message, Segment, escaped, instant, message, segment, stamp
+from adapters.hl7v2.er7 import (
+    MalformedMessageError,
+    Message,
+    Segment,
+    composed,
+    escaped,
+    instant,
+    message,
+    segment,
+    stamp,
+)
 from gateway.contracts.adapter import Request
 from gateway.contracts.proposal import Operation, Role
 
@@ -23,10 +33,11 @@ _ACTIONS: Final = MappingProxyType({Operation.BOOK: "A", Operation.RESCHEDULE: "
 _KEY_SIGNS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _KEY_LENGTH: Final = 20  # of MSH-10 in v2.5.1; 103 bits
 _MINUTES: Final = "min^minute^ISO+"
-_RESOURCES: Final = ("AIS", "AIG", "AIP", "AIL")
+_RESOURCES: Final = MappingProxyType({"AIS": (4, 7, 10), "AIG": (8, 11, 14), "AIP": (6, 9, 12), "AIL": (6, 9, 12)})
+"""Where each kind of resource states its start, its duration (the unit follows) and its filler status."""
 Ask = Callable[[Request, str, datetime], bytes]
-_MOST_SPANS: Final = 9
-_MOST_CHARACTERS: Final = 1000
+_MOST_SPANS: Final = 36
+_MOST_BYTES: Final = 4096  # of a version
 _MOST: Final = 100
 """Appointments that one query asks for."""
 
@@ -38,6 +49,11 @@ def setting(request: Request, name: str, otherwise: str = "") -> str:
 
 def declared(request: Request, name: str) -> bool:
     return request.settings.get(name) is True
+
+
+def is_accepted_first(request: Request) -> bool:
+    """Whether the partner accepts a message before it processes it (enhanced mode)."""
+    return setting(request, "acknowledgement") == "enhanced"
 
 
 def charset(request: Request) -> str:
@@ -99,7 +115,7 @@ def is_expressible(request: Request, now: datetime) -> bool:
 
 
 def _message(request: Request, kind: str, control_id: str, now: datetime, said: list[str]) -> bytes:
-    enhanced = "AL" if setting(request, "acknowledgement") == "enhanced" else ""
+    enhanced = "AL" if is_accepted_first(request) else ""
     header = {
         3: escaped(setting(request, "sending-application", "GATEWAY")),
         4: escaped(setting(request, "sending-facility")),
@@ -108,8 +124,8 @@ def _message(request: Request, kind: str, control_id: str, now: datetime, said: 
         7: stamp(now.replace(microsecond=0), request.connection.zone, offset=True),
         9: kind,
         10: control_id,
-        11: setting(request, "processing-id", "P"),
-        12: setting(request, "version", "2.5.1"),
+        11: escaped(setting(request, "processing-id", "P")),
+        12: escaped(setting(request, "version", "2.5.1")),
         15: enhanced,
         16: enhanced,
         18: charset(request),
@@ -138,7 +154,7 @@ def _arq(request: Request, placer: str, group: str = "", filler: str = "", *, ti
 
 def _pid(request: Request) -> str:
     patient = escaped(request.identifiers[request.particulars.patient])
-    authority, name = setting(request, "patient-authority"), setting(request, "patient-name")
+    authority, name = setting(request, "patient-authority"), composed(setting(request, "patient-name"))
     return segment("PID", {1: "1", 3: f"{patient}^^^{escaped(authority)}" if authority else patient, 5: name})
 
 
@@ -151,11 +167,10 @@ def _resources(request: Request) -> Iterator[str]:
     person = setting(request, "personnel-segment", "AIP")
     for number, each in enumerate(what.participants, start=1):
         common = {1: str(number), 2: action, 3: escaped(names[each.participant])}
-        timing = (6, 9, 10) if each.role is Role.PRACTITIONER and person == "AIP" else (8, 11, 12)
-        kind = {4: escaped(setting(request, "resource-type", each.role))} if timing[0] == 8 else {}
-        yield segment(
-            "AIG" if kind else "AIP", {**common, **kind, **dict(zip(timing, (start, length, _MINUTES), strict=True))}
-        )
+        name = "AIP" if each.role is Role.PRACTITIONER and person == "AIP" else "AIG"
+        kind = {4: escaped(setting(request, "resource-type", each.role))} if name == "AIG" else {}
+        begins, lasts, _ = _RESOURCES[name]
+        yield segment(name, {**common, **kind, begins: start, lasts: length, lasts + 1: _MINUTES})
     yield segment("AIL", {1: "1", 2: action, 3: escaped(names[what.location]), 6: start, 9: length, 10: _MINUTES})
 
 
@@ -176,46 +191,55 @@ def _length(request: Request) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One appointment as a reply shows it. `spans` are all the times that it states, which should be one."""
+    """One appointment as a reply shows it. `spans` are all the times that it states, which should be one; `patients`
+    are each PID's identifiers with their authorities; `statuses` are those that its resources have of their own."""
 
     placer: str = field(repr=False)
     filler: str = field(repr=False)
     group: str = field(repr=False)
     status: str
     spans: frozenset[tuple[datetime, datetime]] = field(repr=False)
-    patients: frozenset[str] = field(repr=False)
+    patients: tuple[frozenset[tuple[str, str]], ...] = field(repr=False)
     resources: frozenset[tuple[str, str]] = field(repr=False)
+    statuses: frozenset[str] = frozenset()
 
     @property
     def is_over(self) -> bool:
-        return self.status in ("CANCELLED", "DELETED", "DC", "NOSHOW")
+        """Of one piece with its resources: one that is cancelled in part is not over."""
+        return {self.status, *self.statuses} <= _OVER
 
     @property
     def version(self) -> str:
         spans = sorted(f"{start.isoformat()}/{end.isoformat()}" for start, end in self.spans)
-        return "|".join((self.placer, self.filler, self.group, self.status, *spans))
+        resources = sorted(f"{kind} {name}" for kind, name in self.resources)
+        return "|".join((self.placer, self.filler, self.group, self.status, *spans, *resources))
 
     def overlaps(self, request: Request) -> bool:
         """One that states no time counts as there."""
         what = request.particulars
         return not self.spans or any(start < what.end and end > what.start for start, end in self.spans)
 
-    def is_about(self, request: Request) -> bool:
-        """Whether patient, participants and place are the approved ones, as far as they are shown."""
+    def is_of_patient(self, request: Request) -> bool:
+        """Whether it has one patient, the approved one: by the agreed authority, where one was agreed."""
+        name, authority = request.identifiers[request.particulars.patient], setting(request, "patient-authority")
+        shown = self.patients[0] if len(self.patients) == 1 else ()
+        return any(each == name and authority in ("", by) for each, by in shown)
+
+    def is_as_approved(self, request: Request) -> bool:
+        """Whether service, place, and people with devices are the approved ones, as far as they are shown."""
         names, what = request.identifiers, request.particulars
-        shown = {kind for kind, _ in self.resources}
-        asked = {(each.split("|")[0], each.split("|")[3]) for each in list(_resources(request))[1:]}
-        resources = {(kind, escaped(name)) for kind, name in self.resources}
-        return (not self.patients or names[what.patient] in self.patients) and all(
-            (kind, name) in resources for kind, name in asked if kind in shown
-        )
+        people = {names[each.participant] for each in what.participants}
+        approved = {("AIS",): {names[what.service]}, ("AIL",): {names[what.location]}, ("AIP", "AIG"): people}
+        shown = {kinds: {name for kind, name in self.resources if kind in kinds} for kinds in approved}
+        return all(shown[kinds] in (set(), approved[kinds]) for kinds in approved)
 
     def carries_out(self, request: Request) -> bool:
         """Whether this is what was approved, and nothing else. A cancelled appointment need not show its time."""
         what = request.particulars
         silent = request.operation is Operation.CANCEL and not self.spans
+        whole = self.placer == placer_id(request) and self.statuses <= {self.status}
         timed = silent or self.spans == {(what.start, what.end)}
-        return timed and self.placer == placer_id(request) and self.is_about(request)
+        return whole and timed and self.is_of_patient(request) and self.is_as_approved(request)
 
 
 def entries(reply: Message, request: Request) -> tuple[Entry, ...]:
@@ -230,18 +254,15 @@ def entries(reply: Message, request: Request) -> tuple[Entry, ...]:
 
 
 def _entry(group: list[Segment], zone: str) -> Entry:
-    sch = group[0]
-    starts, ends = set[datetime](), set[datetime]()
-    for each, start, end, length, unit in _times(group):
-        begin = instant(each.text(*start), zone) if each.text(*start) else None
-        if begin is not None:
-            starts.add(begin)
-        if end is not None and each.text(*end):
-            ends.add(instant(each.text(*end), zone))
-        elif begin is not None and length and each.text(length):
-            ends.add(begin + _duration(each.text(length), each.text(unit)))
-    if starts and not ends and sch.text(9):
-        ends = {start + _duration(sch.text(9), sch.text(10)) for start in starts}
+    sch, resources = group[0], [each for each in group if each.name in _RESOURCES]
+    starts, ends, lengths = set[datetime](), set[datetime](), set[timedelta]()
+    for start, end, length, unit in _times(group):
+        begins = {instant(start, zone)} if start else set()
+        lasts = {_duration(length, unit)} if length else set()
+        starts |= begins
+        ends |= {begin + each for begin in begins for each in lasts} | ({instant(end, zone)} if end else set())
+        lengths |= set() if start else lasts
+    ends |= {start + length for start in starts for length in lengths}
     if bool(starts) is not bool(ends) or len(starts) * len(ends) > _MOST_SPANS:
         raise MalformedMessageError("a start or an end alone, or more times than one appointment can have")
     shown = Entry(
@@ -250,28 +271,28 @@ def _entry(group: list[Segment], zone: str) -> Entry:
         group=sch.text(4),
         status=sch.text(25).upper(),
         spans=frozenset((start, end) for start in starts for end in ends),
-        patients=frozenset(name for each in group if each.name == "PID" for name in each.texts(3)),
-        resources=frozenset((each.name, each.text(3)) for each in group if each.name in _RESOURCES),
+        patients=tuple(frozenset(zip(pid.texts(3), pid.texts(3, 4), strict=True)) for pid in group if pid.name == "PID"),
+        resources=frozenset((each.name, name) for each in resources for name in each.texts(3)),
+        statuses=frozenset(each.text(_RESOURCES[each.name][2]).upper() for each in resources) - {""},
     )
-    if len(shown.version) > _MOST_CHARACTERS:
+    if len(shown.version.encode()) > _MOST_BYTES:
         raise MalformedMessageError("identifiers that are none")
     return shown
 
 
-_Place = tuple[int, int] | tuple[int]
-
-
-def _times(group: list[Segment]) -> Iterator[tuple[Segment, _Place, _Place | None, int, int]]:
-    """Where times may stand: SCH-11 (a TQ), TQ1, and the resources' own start and duration."""
-    places: dict[str, tuple[_Place, _Place | None, int, int]] = {
-        "SCH": ((11, 4), (11, 5), 0, 0),
-        "TQ1": ((7,), (8,), 0, 0),
-        "AIS": ((4,), None, 7, 8),
-        "AIG": ((8,), None, 11, 12),
-        "AIP": ((6,), None, 9, 10),
-        "AIL": ((6,), None, 9, 10),
-    }
-    return ((each, *places[each.name]) for each in group if each.name in places)
+def _times(group: list[Segment]) -> Iterator[tuple[str, str, str, str]]:
+    """Start, end, duration and its unit, as far as each place states them: SCH-9, every SCH-11 (a TQ, whose duration
+    begins with its unit), TQ1, and the resources. A duration without a start is that of the whole."""
+    for each in group:
+        if each.name == "SCH":
+            yield "", "", each.text(9), each.text(10)
+            for start, end, length in zip(each.texts(11, 4), each.texts(11, 5), each.texts(11, 3), strict=True):
+                yield start, end, length[1:], length[:1]
+        elif each.name == "TQ1":
+            yield each.text(7), each.text(8), each.text(6), each.text(6, 2)
+        elif each.name in _RESOURCES:
+            begins, lasts, _ = _RESOURCES[each.name]
+            yield each.text(begins), "", each.text(lasts), each.text(lasts + 1)
 
 
 def _duration(text: str, unit: str) -> timedelta:
@@ -280,6 +301,7 @@ def _duration(text: str, unit: str) -> timedelta:
     return int(text) * _UNITS[unit.upper()]
 
 
+_OVER: Final = frozenset({"CANCELLED", "DELETED", "DC", "NOSHOW"})
 _UNITS: Final = MappingProxyType(
     {
         **dict.fromkeys(("", "M", "MIN", "MINUTE", "MINUTES"), timedelta(minutes=1)),

@@ -78,7 +78,7 @@ async def encrypted() -> AsyncIterator[Premises]:
                         "authority": authority.cert_pem.bytes().decode(),
                         **{each: made.private_key_and_cert_chain_pem.bytes().decode() for each, made in given.items()},
                     },
-                    settings={**AGREED, "offsets": True, "acknowledgement": "enhanced"},
+                    settings={**AGREED, "offsets": True, "acknowledgement": "enhanced", "settling-seconds": 1},
                     trust=trust,
                 )
 

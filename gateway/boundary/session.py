@@ -158,10 +158,8 @@ class Session(httpx.AsyncBaseTransport):
         headers += rules.own_headers(place, "POST", asked.body, credential=asked.credential)
         begun = door.clock.monotonic()
         reply = await self._carried(place, Outgoing("POST", place.target, headers, asked.body), url, fresh=True)
-        smart = (
-            use.scheme is Scheme.PRIVATE_KEY_JWT
-        )  # elsewhere, issuers spell scopes in other words than they were asked
-        scope = endpoint.scope if smart else None
+        # Only SMART's issuers spell scopes as they were asked; elsewhere, they use other words.
+        scope = endpoint.scope if use.scheme is Scheme.PRIVATE_KEY_JWT else None
         return granted(reply.status_code, await reply.aread(), asked=begun, scope=scope)
 
     def client(self) -> httpx.AsyncClient:

@@ -63,11 +63,13 @@ def reply(header: list[str], kind: str, said: str, *segments: str) -> str:
 
 
 def sch(placer: str, status: str = "Booked", **details: str) -> str:
-    """An SCH; details are filler, group, times (SCH-11)."""
+    """An SCH and its patient; details are filler, group, times (SCH-11), length (SCH-9) and whose it is (PID)."""
     fields = [""] * 25
     fields[0], fields[1], fields[3] = f"{placer}^X", details.get("filler", "F1.1^F"), details.get("group", "")
     fields[10], fields[24] = details.get("times", f"^^^{STATED}^{END}"), status
-    return "SCH|" + "|".join(fields)
+    fields[8] = details.get("length", "")
+    whose = details.get("whose", "PID|1||patient-1")
+    return "SCH|" + "|".join(fields) + (f"\r{whose}" if whose else "")
 
 
 @pytest.fixture

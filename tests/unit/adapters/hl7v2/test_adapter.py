@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from adapters.hl7v2.adapter import Hl7v2Adapter
 from adapters.hl7v2.testing import AGREED, ZONE
@@ -19,11 +20,12 @@ from gateway.contracts.adapter import (
     Receipt,
     TargetState,
 )
-from gateway.contracts.failures import Code
+from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import Effect, ObservationFinding
 from gateway.testing import AdapterHarness, make_connection, make_request
 
+STATED, END = "20310303100000", "20310303103000"  # START in Berlin
 KEY = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Asking = Callable[..., Any]
 
@@ -44,7 +46,7 @@ def harness(filler: Any, **settings: Any) -> AdapterHarness:
 
 @pytest.mark.requirement("ADAPT-05", "ADAPT-09", "CARD-06")
 async def test_book_reschedule_and_cancel_are_made_and_found(filler: Any) -> None:
-    async with harness(filler, acknowledgement="enhanced") as booking:
+    async with harness(filler, acknowledgement="enhanced", **{"settling-seconds": 1}) as booking:
         assert await booking.readiness() is None
         assert (await booking.commit()).effect is Effect.APPLIED
         assert (await booking.observe()).finding is ObservationFinding.PRESENT
@@ -113,8 +115,37 @@ def test_only_what_was_agreed_is_claimed(
 
 
 def test_a_slot_is_guarded_where_its_refusal_has_a_code() -> None:
-    claims = Hl7v2Adapter().describe(make_connection("mllp://127.0.0.1:1/", settings=dict(AGREED)))
-    assert claims.exclusivity is Exclusivity.ENFORCED
+    for settings, guarded in ((AGREED, Exclusivity.ENFORCED), ({"error-slot-taken": True}, Exclusivity.NONE)):
+        claims = Hl7v2Adapter().describe(make_connection("mllp://127.0.0.1:1/", settings=dict(settings)))
+        assert claims.exclusivity is guarded
+
+
+@pytest.mark.requirement("CARD-12")
+def test_what_an_engine_before_the_filler_does_is_claimed() -> None:
+    agreed = {"settling-seconds": 2, "relay-seconds": 600, "redelivers": True}
+    claims = Hl7v2Adapter().describe(make_connection("mllp://127.0.0.1:1/", settings=agreed))
+    assert (claims.settling_seconds, claims.relay_seconds, claims.redelivers) == (2, 600, True)
+    claims = Hl7v2Adapter().describe(make_connection("mllp://127.0.0.1:1/"))
+    assert (claims.settling_seconds, claims.relay_seconds, claims.redelivers) == (0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("settling-seconds", "600"), ("relay-seconds", True), ("relay-seconds", -1), ("redelivers", "true")],
+)
+def test_a_setting_that_is_none_is_not_taken_for_its_absence(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError):
+        Hl7v2Adapter().describe(make_connection("mllp://127.0.0.1:1/", settings={name: value}))
+
+
+@pytest.mark.requirement("CARD-12")
+async def test_an_engine_that_redelivers_needs_a_filler_that_takes_a_key_once(asking: Asking) -> None:
+    async with AdapterHarness(Hl7v2Adapter(), asking(settings={"redelivers": True})) as booking:
+        assert booking.requests == 0
+    with pytest.raises(Refusal) as refusal:
+        async with AdapterHarness(Hl7v2Adapter(), asking(settings={"redelivers": True, "placer-id-unique": None})):
+            pass
+    assert refusal.value.code is Code.OPERATION_UNSUPPORTED
 
 
 # -- readiness ---------------------------------------------------------------------------------------------
@@ -142,6 +173,7 @@ async def test_the_right_to_schedule_is_declared_or_unverifiable(partner: Any, a
         lambda header, says: says(header, "SQR^S25", "AA", f"QAK|{header[9]}|OK"),
         lambda header, says: says(header, "SQR^S25", "AA", f"QAK|{header[9]}|AE"),
         lambda header, says: says(header, "SQR^S25", "AA", f"QAK|{header[9]}|NF", "DSC|more"),
+        lambda header, says: says(header, "SQR^S25", "AA", "ERR|||207^x^HL70357|E", f"QAK|{header[9]}|NF"),
         lambda header, says: says(header, "SQR^S25", "AE"),
         lambda header, says: says(header, "SQR^S25", "CA", f"QAK|{header[9]}|NF"),
         lambda header, says: says([*header[:9], "another"], "SQR^S25", "AA", f"QAK|{header[9]}|NF"),
@@ -194,6 +226,7 @@ BUSY = {
     "at an unknown time": ("Booked", "", TargetState.TAKEN),
     "cancelled": ("Cancelled", "^^^20310303100000^20310303103000", TargetState.OPEN),
     "just before": ("Booked", "^^^20310303093000^20310303100000", TargetState.OPEN),
+    "once more": ("Booked", "^^^20310302100000^20310302103000~^^^20310303100000^20310303103000", TargetState.TAKEN),
 }
 
 
@@ -205,6 +238,21 @@ async def test_a_slot_is_open_where_nothing_is_shown_in_it(
     status, times, target = BUSY[case]
     partner.says["/SQM/S25"] = answering(says, shows("SOMEBODY", status, times=times), status="OK")
     assert (await partner.ready(asking())).target is target
+
+
+async def test_every_duration_is_of_the_start_beside_it(partner: Any, asking: Asking, says: Any, shows: Any) -> None:
+    parts = ("AIS|1||service-1|20310303090000|||60|min", "AIL|1||location-1|||20310303093000|||30|min")
+    partner.says["/SQM/S25"] = answering(says, shows("SOMEBODY", times=""), *parts, status="OK")
+    assert (await partner.ready(asking())).target is TargetState.OPEN
+
+
+async def test_an_appointment_that_is_cancelled_in_part_is_not_over(
+    partner: Any, asking: Asking, says: Any, shows: Any
+) -> None:
+    for status, target in (("Cancelled", TargetState.OPEN), ("Booked", TargetState.TAKEN)):
+        part = f"AIL|1||location-1|||||||||{status}"
+        partner.says["/SQM/S25"] = answering(says, shows("SOMEBODY", "Cancelled"), part, status="OK")
+        assert (await partner.ready(asking())).target is target
 
 
 async def booked_version(partner: Any, asking: Asking, says: Any, shows: Any, **details: str) -> tuple[str, str]:
@@ -240,19 +288,55 @@ async def test_a_change_starts_from_the_approved_version_only(
     assert (found.prepared is not None) is (target is TargetState.OPEN)
 
 
-async def test_another_patient_s_appointment_under_the_key_is_another_version(
-    partner: Any, asking: Asking, says: Any, shows: Any
-) -> None:
-    shown, version = await booked_version(partner, asking, says, shows)
-    for segment, target in (
+WHOLE = ("AIS|1||service-1", "AIP|1||practitioner-1", "AIL|1||location-1")
+
+
+@pytest.mark.requirement("GATE-24", "CARD-09")
+@pytest.mark.parametrize(
+    ("whose", "target"),
+    [
         ("PID|1||patient-1", TargetState.OPEN),
         ("PID|1||patient-2", TargetState.CHANGED),
         ("PID|1||patient-2~patient-1^^^HOSP", TargetState.OPEN),
-        ("AIP|1||practitioner-9", TargetState.CHANGED),
-        ("AIG|1||room-9", TargetState.OPEN),
-    ):
-        partner.says["/SQM/S25"] = answering(says, shown, segment, status="OK")
-        assert (await partner.ready(asking(Operation.CANCEL, version=version))).target is target
+        ("PID|1||patient-2\rPID|2||patient-1", TargetState.UNVERIFIABLE),
+        ("", TargetState.UNVERIFIABLE),
+    ],
+)
+@pytest.mark.parametrize("operation", [Operation.CANCEL, Operation.RESCHEDULE])
+async def test_a_change_is_of_the_patient_s_own_appointment(
+    partner: Any, asking: Asking, says: Any, shows: Any, operation: Operation, whose: str, target: TargetState
+) -> None:
+    _, version = await booked_version(partner, asking, says, shows)
+    partner.says["/SQM/S25"] = answering(says, shows(key_of(asking(operation)), whose=whose), status="OK")
+    assert (await partner.ready(asking(operation, version=version))).target is target
+
+
+@pytest.mark.requirement("GATE-24", "CARD-09")
+@pytest.mark.parametrize("place", range(3))
+async def test_the_version_covers_the_resources(
+    partner: Any, asking: Asking, says: Any, shows: Any, place: int
+) -> None:
+    request = asking(Operation.RESCHEDULE)
+    partner.says["/SQM/S25"] = answering(says, shows(key_of(request)), *WHOLE, status="OK")
+    version = (await partner.look(request)).version
+    assert (await partner.ready(asking(Operation.RESCHEDULE, version=version))).target is TargetState.OPEN
+    changed = [f"{each}0" if number == place else each for number, each in enumerate(WHOLE)]
+    partner.says["/SQM/S25"] = answering(says, shows(key_of(request)), *changed, status="OK")
+    assert (await partner.ready(asking(Operation.RESCHEDULE, version=version))).target is TargetState.CHANGED
+
+
+@pytest.mark.requirement("GATE-24")
+@pytest.mark.parametrize("place", range(3))
+async def test_a_reschedule_may_lead_to_other_people_a_place_or_a_service(
+    partner: Any, asking: Asking, says: Any, shows: Any, place: int
+) -> None:
+    """What stands is the approved version; what it is to become is not compared with it. A cancellation is of that
+    very appointment."""
+    stands = [f"{each}0" if number == place else each for number, each in enumerate(WHOLE)]
+    for operation, target in ((Operation.RESCHEDULE, TargetState.OPEN), (Operation.CANCEL, TargetState.CHANGED)):
+        partner.says["/SQM/S25"] = answering(says, shows(key_of(asking(operation))), *stands, status="OK")
+        version = (await partner.look(asking(operation))).version
+        assert (await partner.ready(asking(operation, version=version))).target is target
 
 
 async def test_what_is_not_there_and_what_is_there_twice(partner: Any, asking: Asking, says: Any, shows: Any) -> None:
@@ -261,9 +345,11 @@ async def test_what_is_not_there_and_what_is_there_twice(partner: Any, asking: A
     assert (await partner.ready(request)).target is TargetState.ABSENT
     other = answering(says, shows("ANOTHER"), status="OK")
     twice = answering(says, shows(key_of(request)), shows(key_of(request)), status="OK")
-    for said in (other, twice):
+    among = answering(says, shows(key_of(request)), shows("ANOTHER"), status="OK")
+    for said in (other, twice, among):
         partner.says["/SQM/S25"] = said
         assert (await partner.ready(request)).target is TargetState.UNVERIFIABLE
+        assert (await partner.look(request)).finding is ObservationFinding.INDETERMINATE
         assert (await partner.look(asking())).finding is ObservationFinding.INDETERMINATE
 
 
@@ -335,13 +421,17 @@ async def test_an_acceptance_alone_is_no_appointment(committing: Any, says: Any,
     assert receipt == Receipt.unknown(Code.ACCEPTED_PENDING)
 
 
-TIMES = {
-    "in SCH-11": (),
-    "in a duration of SCH-11's own": (),
-    "in TQ1": ("TQ1|||||||20310303100000|20310303103000",),
-    "in AIS": ("AIS|1||service-1|20310303100000|||30|min",),
-    "in seconds": ("AIS|1||service-1|20310303100000|||1800|s",),
-    "with offsets": ("TQ1|||||||20310303090000+0000|20310303093000+0000",),
+TIMES: dict[str, Any] = {
+    "in SCH-11": ({}, ()),
+    "in SCH-11 and its duration": ({"times": "^^M30^20310303100000"}, ()),
+    "in SCH-11 and SCH-9": ({"times": "^^^20310303100000", "length": "30"}, ()),
+    "in AIS and SCH-9": ({"times": "", "length": "30"}, ("AIS|1||service-1|20310303100000",)),
+    "in TQ1": ({"times": ""}, ("TQ1|||||||20310303100000|20310303103000",)),
+    "in TQ1 and its duration": ({"times": ""}, ("TQ1||||||30^min|20310303100000",)),
+    "in AIS": ({"times": ""}, ("AIS|1||service-1|20310303100000|||30|min",)),
+    "in seconds": ({"times": ""}, ("AIS|1||service-1|20310303100000|||1800|s",)),
+    "with offsets": ({"times": ""}, ("TQ1|||||||20310303090000+0000|20310303093000+0000",)),
+    "everywhere": ({"times": f"^^M30^{STATED}^{END}", "length": "30"}, (f"AIS|1||service-1|{STATED}|||30|min",)),
 }
 
 
@@ -350,27 +440,84 @@ TIMES = {
 async def test_the_approved_time_may_stand_in_any_of_its_places(
     committing: Any, says: Any, shows: Any, where: str
 ) -> None:
-    times = {"times": ""} if TIMES[where] else {}
+    details, others = TIMES[where]
     receipt = await committing(
-        lambda header, request: says(header, "SRR^S01", "AA", shows(key_of(request), **times), *TIMES[where])
+        lambda header, request: says(header, "SRR^S01", "AA", shows(key_of(request), **details), *others)
     )
     assert (receipt.claim, receipt.identifier) == (Claim.APPLIED, "F1.1^F")
+
+
+AS_APPROVED: dict[str, Any] = {
+    "all of it": ({}, WHOLE),
+    "a practitioner as a general resource": ({}, ("AIG|1||practitioner-1|practitioner",)),
+    "a patient of several identifiers": ({"whose": "PID|1||999~patient-1^^^OTHER"}, ()),
+    "resources in the same state": ({}, ("AIS|1||service-1|||||||BOOKED", "AIL|1||location-1|||||||||Booked^^HL70278")),
+    "a warning": ({}, ("ERR|||104^Value too long^HL70357|W", "ERR|||0^Message accepted^HL70357|I")),
+    "an acceptance of the oldest kind": ({}, ("ERR|^^^0&Message accepted&HL70357",)),
+    "an empty error": ({}, ("ERR|",)),
+}
+
+
+@pytest.mark.requirement("ADAPT-05")
+@pytest.mark.parametrize("case", AS_APPROVED)
+async def test_an_appointment_that_is_shown_as_approved_is_made(
+    committing: Any, says: Any, shows: Any, case: str
+) -> None:
+    details, others = AS_APPROVED[case]
+    receipt = await committing(
+        lambda header, request: says(header, "SRR^S01", "AA", shows(key_of(request), **details), *others)
+    )
+    assert receipt.claim is Claim.APPLIED
 
 
 DEVIATIONS: dict[str, Any] = {
     "another key": lambda key, shows: (shows("ANOTHER"),),
     "another time": lambda key, shows: (shows(key, times="^^^20310303110000^20310303113000"),),
     "another end": lambda key, shows: (shows(key, times="^^^20310303100000^20310303104500"),),
+    "another length": lambda key, shows: (shows(key, length="45"),),
+    "another length in SCH-11": lambda key, shows: (shows(key, times=f"^^M45^{STATED}^{END}"),),
+    "another length of a resource": lambda key, shows: (shows(key), "AIS|1||service-1||||45|min"),
+    "another time once more": lambda key, shows: (
+        shows(key, times=f"^^^{STATED}^{END}~^^^20310304100000^20310304103000"),
+    ),
     "two times": lambda key, shows: (shows(key), "AIS|1||service-1|20310303110000|||30|min"),
     "no time": lambda key, shows: (shows(key, times=""),),
-    "another patient": lambda key, shows: (shows(key), "PID|1||patient-2"),
+    "another patient": lambda key, shows: (shows(key, whose="PID|1||patient-2"),),
+    "two patients": lambda key, shows: (shows(key), "PID|2||patient-2"),
+    "no patient": lambda key, shows: (shows(key, whose=""),),
     "another practitioner": lambda key, shows: (shows(key), "AIP|1||practitioner-2"),
+    "another practitioner as a general resource": lambda key, shows: (shows(key), "AIG|1||practitioner-2"),
+    "one practitioner more": lambda key, shows: (shows(key), *WHOLE, "AIP|2||practitioner-2"),
+    "one general resource more": lambda key, shows: (shows(key), *WHOLE, "AIG|1||room-9"),
+    "one practitioner more in the same segment": lambda key, shows: (
+        shows(key),
+        "AIP|1||practitioner-1~practitioner-2",
+    ),
     "another place": lambda key, shows: (shows(key), "AIL|1||location-2"),
+    "one place more": lambda key, shows: (shows(key), *WHOLE, "AIL|2||location-2"),
     "another service": lambda key, shows: (shows(key), "AIS|1||service-2|20310303100000|||30|min"),
+    "one service more": lambda key, shows: (shows(key), *WHOLE, "AIS|2||service-2"),
+    "a service in another state": lambda key, shows: (shows(key), "AIS|1||service-1|||||||Pending"),
+    "a general resource in another state": lambda key, shows: (
+        shows(key),
+        "AIG|1||practitioner-1|||||||||||Cancelled^^HL70278",
+    ),
+    "a practitioner in another state": lambda key, shows: (shows(key), "AIP|1||practitioner-1|||||||||Cancelled"),
+    "a place in another state": lambda key, shows: (shows(key), "AIL|1||location-1|||||||||Waitlist"),
     "another request's key": lambda key, shows: (shows(key, group="ANOTHER"),),
     "two appointments": lambda key, shows: (shows(key), shows(key)),
     "the wait-list": lambda key, shows: (shows(key, "Waitlist"),),
 }
+
+
+async def test_an_acceptance_may_say_so_in_its_acknowledgement(committing: Any, says: Any, shows: Any) -> None:
+    for told, claim in (("0^Message accepted", Claim.APPLIED), ("207^Application internal error", Claim.UNKNOWN)):
+        receipt = await committing(
+            lambda header, request, told=told: says(header, "SRR^S01", "AA", shows(key_of(request))).replace(
+                f"MSA|AA|{header[9]}", f"MSA|AA|{header[9]}||||{told}"
+            )
+        )
+        assert receipt.claim is claim
 
 
 @pytest.mark.requirement("ADAPT-03", "ADAPT-05")
@@ -382,6 +529,50 @@ async def test_an_appointment_that_is_not_as_approved_deviates(
         lambda header, request: says(header, "SRR^S01", "AA", *DEVIATIONS[case](key_of(request), shows))
     )
     assert receipt == Receipt.unknown(Code.REPLY_DEVIATES)
+
+
+@pytest.mark.requirement("ADAPT-03", "ADAPT-05")
+@pytest.mark.parametrize(
+    ("identifiers", "claim"),
+    [
+        ("patient-1^^^HOSP", Claim.APPLIED),
+        ("999^^^OTHER~patient-1^^^HOSP&1.2.3&ISO", Claim.APPLIED),
+        ("999^^^HOSP~patient-1^^^OTHER", Claim.UNKNOWN),
+        ("patient-1", Claim.UNKNOWN),
+    ],
+)
+async def test_a_patient_is_one_of_the_agreed_authority(
+    partner: Any, asking: Asking, says: Any, shows: Any, identifiers: str, claim: Claim
+) -> None:
+    request = asking(settings={"patient-authority": "HOSP"})
+    whose = f"PID|1||{identifiers}"
+    partner.says["/SRM/S01"] = lambda header: says(header, "SRR^S01", "AA", shows(key_of(request), whose=whose))
+    assert (await partner.commit(request)).claim is claim
+
+
+CONTRADICTIONS = {
+    "accepted, and an error": ("AA", "ERR|||207^x^HL70357|E"),
+    "accepted, and a fatal error": ("AA", "ERR|||102^x^HL70357|F"),
+    "accepted, and an error without a code": ("AA", "ERR||||E"),
+    "accepted, and an error of the oldest kind": ("AA", "ERR|PID^1^3^204&Unknown key identifier&HL70357"),
+    "refused, and booked": ("AE", "ERR|||103^x^HL70357|E"),
+    "refused for a while, and booked": ("AE", "ERR|||206^x^HL70357|E"),
+    "refused by the partner's own code, and booked": ("AE", "ERR|||207^x^HL70357|E|SLOT-TAKEN"),
+}
+
+
+@pytest.mark.requirement("ADAPT-03", "FAIL-17")
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+async def test_a_reply_that_contradicts_itself_says_nothing(committing: Any, says: Any, shows: Any, case: str) -> None:
+    said, error = CONTRADICTIONS[case]
+    receipt = await committing(lambda header, request: says(header, "SRR^S01", said, error, shows(key_of(request))))
+    assert receipt == Receipt.unknown(Code.REPLY_UNRECOGNISED)
+
+
+async def test_a_second_use_of_a_key_is_one_whatever_is_shown(committing: Any, says: Any, shows: Any) -> None:
+    error = "ERR|||205^x^HL70357|E"
+    receipt = await committing(lambda header, request: says(header, "SRR^S01", "AE", error, shows(key_of(request))))
+    assert receipt == Receipt.unknown(Code.DUPLICATE_KEY)
 
 
 UNREADABLE: dict[str, Any] = {
@@ -416,6 +607,15 @@ async def test_the_event_of_another_request_deviates(committing: Any, says: Any,
         (("ERR|||205^Duplicate^HL70357|E",), Code.DUPLICATE_KEY),
         (("ERR|||101^x^HL70357|W", "ERR|||205^x^HL70357|E"), Code.DUPLICATE_KEY),
         (("ERR|PID^1^3^103&Table value not found&HL70357",), Code.EXTERNAL_INVALID),
+        (("ERR|PID^1^3^103&Table value not found",), Code.EXTERNAL_INVALID),
+        (("ERR|PID^1^3^103&x&HL70357~ARQ^1^1^205&Duplicate&HL70357",), Code.REPLY_UNRECOGNISED),
+        (("ERR|PID^1^3^103&x&HL70357~ARQ^1^4^101&x&HL70357",), Code.EXTERNAL_INVALID),
+        (("ERR|ARQ^1^1^101&Queued for review&L",), Code.REPLY_UNRECOGNISED),
+        (("ERR|||101^Queued for review^L|E",), Code.REPLY_UNRECOGNISED),
+        (("ERR|||101^x^HL70357|E", "ERR|||101^Queued for review^L|E"), Code.REPLY_UNRECOGNISED),
+        (("ERR|||101^x^HL70357|E", "ERR||||E"), Code.REPLY_UNRECOGNISED),
+        (("ERR|||101^Required field missing|E",), Code.EXTERNAL_INVALID),
+        (("ERR|||9^x^L|E|SLOT-TAKEN",), Code.SLOT_TAKEN),
         (("ERR|||207^x^HL70357|E|SLOT-TAKEN^taken^L",), Code.SLOT_TAKEN),
         (("ERR|||101^x^HL70357|I",), Code.REPLY_UNRECOGNISED),
         ((), Code.REPLY_UNRECOGNISED),
@@ -427,10 +627,15 @@ async def test_an_error_is_read_where_its_version_puts_it(committing: Any, says:
 
 
 async def test_an_error_of_the_oldest_kind_stands_in_the_acknowledgement(committing: Any, says: Any) -> None:
-    receipt = await committing(
-        lambda header, request: says(header, "ACK", "AE").removesuffix("\r") + "||||205^Duplicate\r"
-    )
-    assert receipt.code is Code.DUPLICATE_KEY
+    for error, code in (
+        ("205^Duplicate", Code.DUPLICATE_KEY),
+        ("101^x^HL70357", Code.EXTERNAL_INVALID),
+        ("101^Queued for review^L", Code.REPLY_UNRECOGNISED),
+    ):
+        receipt = await committing(
+            lambda header, request, error=error: says(header, "ACK", "AE").removesuffix("\r") + f"||||{error}\r"
+        )
+        assert receipt.code is code
 
 
 async def test_a_change_without_the_approved_version_sends_nothing(partner: Any, asking: Asking) -> None:
@@ -478,3 +683,29 @@ async def test_a_change_is_known_by_its_own_key(partner: Any, asking: Asking, sa
         assert (await partner.look(request)).finding is finding
     partner.says["/SQM/S25"] = answering(says)
     assert (await partner.look(request)).finding is ObservationFinding.INDETERMINATE
+
+
+@pytest.mark.requirement("CARD-12", "CARD-03")
+@pytest.mark.parametrize(
+    ("agreed", "booking", "change"),
+    [
+        ({}, ObservationFinding.ABSENT, ObservationFinding.ABSENT),
+        ({"acknowledgement": "enhanced"}, ObservationFinding.INDETERMINATE, ObservationFinding.INDETERMINATE),
+        (
+            {"acknowledgement": "enhanced", "settling-seconds": 1},
+            ObservationFinding.ABSENT,
+            ObservationFinding.ABSENT,
+        ),
+        ({"acknowledgement": "enhanced", "relay-seconds": 60}, ObservationFinding.ABSENT, ObservationFinding.ABSENT),
+    ],
+)
+async def test_nothing_is_absent_while_a_queue_may_hold_it_for_ever(
+    partner: Any, asking: Asking, says: Any, shows: Any, agreed: Any, booking: Any, change: Any
+) -> None:
+    partner.says["/SQM/S25"] = answering(says)
+    assert (await partner.look(asking(settings=agreed))).finding is booking
+    _, version = await booked_version(partner, asking, says, shows)
+    assert (await partner.look(asking(Operation.RESCHEDULE, version=version, settings=agreed))).finding is change
+    request = asking(settings=agreed)
+    partner.says["/SQM/S25"] = answering(says, shows(key_of(request)), status="OK")
+    assert (await partner.look(request)).finding is ObservationFinding.PRESENT

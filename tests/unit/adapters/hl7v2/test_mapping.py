@@ -76,6 +76,12 @@ def test_the_control_id_is_the_same_whenever_the_commit_is(asking: Any) -> None:
     assert said == {request.native_key(KEY, 20).encode()}
 
 
+def test_no_setting_of_one_value_holds_a_delimiter(asking: Any) -> None:
+    said = mapping.request_message(asking(settings={"processing-id": "T|x", "version": "2.5.1^DEU"}), NOW).decode()
+    header = said.partition("\r")[0].split("|")
+    assert header[10:12] == ["T\\F\\x", "2.5.1\\S\\DEU"]
+
+
 def test_a_device_is_a_general_resource(asking: Any) -> None:
     request = asking()
     device = ParticipantId.random()
@@ -98,6 +104,10 @@ def test_a_device_is_a_general_resource(asking: Any) -> None:
         ({"vendor": {**VENDOR, "patient": "Zoë"}, "settings": {"charset": "ASCII"}}, False),
         ({"vendor": {**VENDOR, "patient": "Zoë"}, "settings": {"charset": "8859/1"}}, True),
         ({"vendor": {**VENDOR, "patient": "a\rb"}}, False),
+        ({"settings": {"patient-name": "UNKNOWN^UNKNOWN"}}, True),
+        ({"settings": {"patient-name": "UNKNOWN|X"}}, False),
+        ({"settings": {"patient-name": "UNKNOWN\rSCH"}}, False),
+        ({"settings": {"processing-id": "P\r"}}, False),
     ],
 )
 def test_what_a_message_cannot_say_is_known_before_it_is_sent(asking: Any, details: Any, expressible: bool) -> None:

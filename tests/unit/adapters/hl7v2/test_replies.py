@@ -119,8 +119,8 @@ async def test_an_srr_applies_only_under_the_status_of_its_operation(
 def Entry(filler: str) -> Any:
     from adapters.hl7v2.mapping import Entry as Shown
 
-    nothing = dict.fromkeys(("spans", "patients", "resources"), frozenset())
-    return Shown(placer="", filler=filler, group="", status="", **nothing)
+    nothing = dict.fromkeys(("spans", "resources"), frozenset())
+    return Shown(placer="", filler=filler, group="", status="", patients=(), **nothing)
 
 
 def test_judging_knows_no_status_of_another_operation() -> None:
