@@ -254,7 +254,8 @@ def entries(reply: Message, request: Request) -> tuple[Entry, ...]:
 
 
 def _entry(group: list[Segment], zone: str) -> Entry:
-    sch, resources = group[0], [each for each in group if each.name in _RESOURCES]
+    sch, pids = group[0], [each for each in group if each.name == "PID"]
+    resources = [each for each in group if each.name in _RESOURCES]
     starts, ends, lengths = set[datetime](), set[datetime](), set[timedelta]()
     for start, end, length, unit in _times(group):
         begins = {instant(start, zone)} if start else set()
@@ -271,7 +272,7 @@ def _entry(group: list[Segment], zone: str) -> Entry:
         group=sch.text(4),
         status=sch.text(25).upper(),
         spans=frozenset((start, end) for start in starts for end in ends),
-        patients=tuple(frozenset(zip(pid.texts(3), pid.texts(3, 4), strict=True)) for pid in group if pid.name == "PID"),
+        patients=tuple(frozenset(zip(each.texts(3), each.texts(3, 4), strict=True)) for each in pids),
         resources=frozenset((each.name, name) for each in resources for name in each.texts(3)),
         statuses=frozenset(each.text(_RESOURCES[each.name][2]).upper() for each in resources) - {""},
     )
