@@ -47,6 +47,7 @@ LOST: Final[Mapping[Point, str]] = MappingProxyType(
         Point.GARBAGE_BODY: "the system commits and its reply's body is noise: UNKNOWN; APPLIED if it had none",
         Point.OVERSIZED: "the system commits and the reply has no end: UNKNOWN, within bounds of time and memory",
         Point.DUPLICATE: "the system commits and its reply comes twice: APPLIED or UNKNOWN",
+        Point.REDELIVERED: "the request is delivered twice and only the second reply comes: APPLIED or UNKNOWN",
     }
 )
 """The cut points of a lost acknowledgement, and what the attempt must then end as."""
@@ -282,16 +283,6 @@ def _idempotency() -> Iterator[Requirement]:
         at_most_once=True,
     )
     yield Requirement(
-        id="replay.redelivered",
-        statement="A request that the network delivers twice has one effect.",
-        rows=("CARD-06", "CARD-12"),
-        struck=True,
-        needs=(Need.BOOK, Need.UNIQUE_KEY),
-        tier=Tier.EXHAUSTIVE,
-        writes=2,
-        at_most_once=True,
-    )
-    yield Requirement(
         id="race.one-key",
         statement="Four overlapping commits of one native key have one effect.",
         rows=("CARD-06", "IDEM-04"),
@@ -322,7 +313,7 @@ def _lost() -> Iterator[Requirement]:
                 struck=True,
                 needs=tuple(dict.fromkeys((Need.BOOK, _NEED[operation]))),
                 tier=Tier.CORE if core else Tier.EXHAUSTIVE,
-                writes=_WRITES[operation],
+                writes=_WRITES[operation] + (point is Point.REDELIVERED),
                 slots=_SLOTS[operation],
                 looks=1,
                 at_most_once=True,

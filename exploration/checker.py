@@ -1,9 +1,10 @@
 """What must be true of every run, judged by the external system's own counter and by the recorded journal.
 
 Owns: the rules, each raised as a `ViolationError` that says what it found. At the first byte of a mutating request: its
-intent is in the database, every sink has acknowledged it, and the approval was fresh when it was last looked at. At
-the end, per attempt and per key: what the peer counted against what was recorded; every answer against the record;
-nothing in flight after recovery; the audit; no canary anywhere that it must not be.
+intent is in the database, every sink has acknowledged it, the approval was fresh when it was last looked at, and no
+sibling is open. At the end, per attempt and per key: what the peer counted against what was recorded; every answer
+against the record, and every exception against what is promised; nothing in flight after recovery; the audit; no canary
+anywhere that it must not be.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from exploration.journal import content, read_whole
-from exploration.practice import CANARY, SINKS
+from exploration.ports import KilledError
+from exploration.practice import CANARY, SINKS, Asked
 from gateway.audit.verify import verify_archive
 from gateway.contracts.chain import RecordKind
 from gateway.contracts.failures import Code
@@ -23,6 +25,7 @@ from gateway.contracts.outcome import Outcome
 from gateway.contracts.signals import Signal
 from gateway.contracts.statements import Decision, Verdict
 from gateway.contracts.words import Effect, Standing, State
+from gateway.errors import GatewayError
 from gateway.journal import Append
 
 if TYPE_CHECKING:
@@ -118,6 +121,7 @@ class Checker:
         ((attempt, approval, _),) = rows
         self._acknowledged(attempt)
         self._fresh(asked.digest, attempt, approval)
+        self._alone(asked, attempt)
         self.sent.append(Sent(attempt, approval, key))
         counted = Counter(each.attempt for each in self.sent)
         if counted[attempt] > 1:
@@ -147,6 +151,18 @@ class Checker:
         for name, expires in (("approval", decision.expires_at), ("proposal", proposal.expires_at)):
             if looked >= expires:
                 raise ViolationError(f"a request leaves on an expired {name}")
+
+    def _alone(self, asked: Asked, attempt: str) -> None:
+        """I1: of one slot, one patient's hour and one target, nothing else is in flight or unknown. By what people
+        asked for, not by what the journal reserved."""
+        open_ = self.world.database.execute(
+            "SELECT proposal_digest FROM attempts WHERE attempt <> ? AND deadline IS NOT NULL AND (outcome IS NULL OR "
+            "(effect = 'UNKNOWN' AND attempt NOT IN (SELECT attempt FROM records WHERE kind = 'resolution')))",
+            (attempt,),
+        )
+        for (digest,) in open_:
+            if shared := asked.claims & self.world.practice.asked[digest].claims:
+                raise ViolationError(f"a request leaves while another attempt is open for {sorted(shared)}")
 
     def _decision(self, reference: str) -> Decision:
         (body,) = self.world.database.execute(
@@ -225,8 +241,18 @@ class Checker:
 
     def _answers(self, rows: dict[str, Any]) -> None:
         for call in self.world.calls:
+            if call.raised is not None and not isinstance(call.raised, KilledError):
+                self.bounded(call.actor.name, call.raised)
             if isinstance(call.answer, Outcome):
                 self._answer(call, call.answer, rows)
+
+    @staticmethod
+    def bounded(who: str, raised: BaseException) -> None:
+        """Statements are refused by the gateway's own errors, without a patient's data; nobody is promised others."""
+        if not isinstance(raised, GatewayError):
+            raise ViolationError(f"{who} raised {type(raised).__name__}: {raised}") from raised
+        if CANARY in f"{raised} {raised.__cause__} {raised.__context__}":
+            raise ViolationError(f"a canary is in what {who} raised")
 
     def _answer(self, call: Call, answer: Outcome, rows: dict[str, Any]) -> None:
         who = call.actor.name
@@ -247,7 +273,9 @@ class Checker:
         if answer.state is State.PAUSED:
             return
         stored = Outcome.model_validate_json(row["outcome"])
-        later = {"replayed": False, "observation": None, "resolution": None, "next": None, "actor": None}
+        later: dict[str, object] = {"replayed": False, "observation": None, "resolution": None}
+        if answer.resolution is not None:  # who is to do what is another matter from then on
+            later |= {"next": None, "actor": None}
         if answer.model_copy(update=later) != stored.model_copy(update=later):
             raise ViolationError(f"{who} was told {answer.code}, but {stored.code} is recorded")
 

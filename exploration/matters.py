@@ -10,11 +10,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from exploration.checker import ViolationError
 from exploration.practice import Asked
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Target
 from gateway.contracts.references import AttemptId, DecisionId, ObservationId
 from gateway.contracts.words import ObservationFinding, State
+from gateway.errors import GatewayError
 from gateway.gateway import Gateway
 
 Work = Callable[[Gateway], Coroutine[Any, Any, Any]]
@@ -65,8 +67,15 @@ def target_of(answer: Outcome) -> Target | None:
 
 
 def attempting(kind: str, token: str) -> Work:
-    """Present a trigger: `kind` is the gateway's method."""
-    return lambda gateway: getattr(gateway, kind)(token)
+    """Present a trigger: `kind` is the gateway's method, which answers whatever happens."""
+
+    async def work(gateway: Gateway) -> Any:
+        try:
+            return await getattr(gateway, kind)(token)
+        except GatewayError as error:
+            raise ViolationError(f"{kind} raised {type(error).__name__} instead of answering") from error
+
+    return work
 
 
 def saying(kind: str, *tokens: str) -> Work:

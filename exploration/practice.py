@@ -131,6 +131,14 @@ class Asked:
         proposal = self.proposal
         return spell_key(native_key(proposal.practice, self.digest, proposal.operation))
 
+    @cached_property
+    def claims(self) -> frozenset[tuple[str, ...]]:
+        """What it wants for itself alone: each participant's hour at the connection, the patient's hour, its target."""
+        wanted, hour = self.resolved.particulars, self.resolved.particulars.start.isoformat()
+        slots = {("slot", self.proposal.connection, each.participant, hour) for each in wanted.participants}
+        target = {("target", wanted.target.appointment)} if wanted.target else set()
+        return frozenset({*slots, *target, ("patient", wanted.patient, hour)})
+
 
 @dataclass(slots=True, kw_only=True)
 class Practice:

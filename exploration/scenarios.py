@@ -7,19 +7,18 @@ again, and a fresh one on the same approval is tried. What an aftermath finds is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from exploration.journal import Database
+from exploration.matters import Work, attempting
 from exploration.oracle import Deviations, Oracle, Price
 from exploration.practice import Asked, Practice
 from exploration.world import Weather, World
 from gateway.contracts.references import DecisionId
 from gateway.gateway import Gateway
-
-Work = Callable[[Gateway], Coroutine[Any, Any, Any]]
 
 SETTLED_SECONDS: Final = 60.0
 """After so long, whatever was under way anywhere has arrived or never will."""
@@ -149,7 +148,7 @@ def committing(*triggers: str) -> Work:
     async def work(gateway: Gateway) -> Any:
         answer = None
         for trigger in triggers:
-            answer = await gateway.commit(trigger)
+            answer = await attempting("commit", trigger)(gateway)
         return answer
 
     return work

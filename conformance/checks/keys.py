@@ -10,7 +10,6 @@ from typing import Final
 
 from conformance.attempt import Attempt, CouldNotRunError
 from conformance.checks.check import Check
-from conformance.faults import Point
 from conformance.registry import NAME
 from conformance.trial import CheckFailed, Trial
 from gateway.contracts.failures import Code
@@ -49,16 +48,6 @@ async def other_content(trial: Trial) -> None:
     trial.expect_effect(other, Effect.UNKNOWN)
     await trial.must_stand(0, other.slot)
     await trial.must_stand(1, first.slot)
-
-
-async def redelivered(trial: Trial) -> None:
-    attempt = await trial.attempt()
-    await attempt.must_be_ready()
-    receipt = trial.arm(Point.REDELIVERED)
-    await attempt.commit()
-    trial.must_have_fired(receipt)
-    _repeated(trial, attempt)
-    await trial.must_stand(1, attempt.slot)
 
 
 async def _race(trial: Trial, attempts: list[Attempt]) -> None:
@@ -109,7 +98,6 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
     {
         **{f"replay.{NAME[each]}": partial(replay, operation=each) for each in Operation},
         "replay.other-content": other_content,
-        "replay.redelivered": redelivered,
         "race.one-key": race_of_one_key,
         "race.one-slot": race_for_one_slot,
     }

@@ -26,12 +26,13 @@ MAY_END: Final[Mapping[Point, tuple[Effect, ...]]] = MappingProxyType(
         Point.BEFORE_SEND: (Effect.NOT_SENT, Effect.UNKNOWN),
         Point.GARBAGE_BODY: (Effect.UNKNOWN, Effect.APPLIED),
         Point.DUPLICATE: (Effect.UNKNOWN, Effect.APPLIED),
+        Point.REDELIVERED: (Effect.UNKNOWN, Effect.APPLIED),
     }
 )
 """What a commit may end as, where it is not simply UNKNOWN."""
 
 CLAIMS: Final[Mapping[Point, tuple[Claim, ...]]] = MappingProxyType(
-    dict.fromkeys((Point.GARBAGE_BODY, Point.DUPLICATE), (Claim.UNKNOWN, Claim.APPLIED))
+    dict.fromkeys((Point.GARBAGE_BODY, Point.DUPLICATE, Point.REDELIVERED), (Claim.UNKNOWN, Claim.APPLIED))
 )
 """What the adapter itself may claim, where a whole reply came after all."""
 
@@ -54,11 +55,11 @@ async def lost(trial: Trial, point: Point, operation: Operation) -> None:
     trial.expect_effect(attempt, *MAY_END.get(point, (Effect.UNKNOWN,)))
     trial.expect_claim(attempt, *CLAIMS.get(point, (Claim.UNKNOWN,)))
     trial.expect_sent(attempt, *SENDS.get(point, (1,)))
-    await _truth(trial, attempt, left)
+    await _truth(trial, attempt, left, deliveries=2 if point is Point.REDELIVERED else 1)
 
 
-async def _truth(trial: Trial, attempt: Attempt, left: datetime) -> None:
-    happened = await trial.took_effect(attempt, left)
+async def _truth(trial: Trial, attempt: Attempt, left: datetime, *, deliveries: int) -> None:
+    happened = await trial.took_effect(attempt, left, deliveries=deliveries)
     if attempt.effect is Effect.NOT_SENT:
         trial.expect(not happened, "reported as NOT_SENT, and the observer sees it")
     if attempt.effect is Effect.APPLIED:
@@ -67,7 +68,8 @@ async def _truth(trial: Trial, attempt: Attempt, left: datetime) -> None:
         return
     look = await attempt.look(settled=True)
     truth = ObservationFinding.PRESENT if happened else ObservationFinding.ABSENT
-    trial.expect_finding(look, truth, *trial.doubts)
+    twofold = (ObservationFinding.DIFFERENT, ObservationFinding.INDETERMINATE) if (trial.effects or 0) > 1 else ()
+    trial.expect_finding(look, truth, *trial.doubts, *twofold)
 
 
 CHECKS: Final[Mapping[str, Check]] = MappingProxyType(

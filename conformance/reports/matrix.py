@@ -49,6 +49,7 @@ SKETCHES: Final[Mapping[Point, Sketch]] = MappingProxyType(
         Point.GARBAGE_BODY: Sketch(24, 0, own=True),
         Point.OVERSIZED: Sketch(24, 0, own=True),
         Point.DUPLICATE: Sketch(24, 0),
+        Point.REDELIVERED: Sketch(24, 0),
     }
 )
 WORDS_ON_THE_WAY: Final[Mapping[Point, str]] = MappingProxyType(
@@ -60,6 +61,7 @@ WORDS_ON_THE_WAY: Final[Mapping[Point, str]] = MappingProxyType(
         Point.GARBAGE_BODY: "noise",
         Point.OVERSIZED: "endless",
         Point.DUPLICATE: "twice",
+        Point.REDELIVERED: "second",
     }
 )
 """What comes to the adapter where something comes after all."""

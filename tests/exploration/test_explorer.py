@@ -8,16 +8,23 @@ from typing import Any
 import pytest
 
 from exploration.explorer import Exploration, explore, replay
+from exploration.practice import CANARY
 from exploration.scenarios import SCENARIOS, Scenario, Stage, by_name
 from exploration.world import Weather
 from gateway import execution
+from gateway.boundary import Boundary
+from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code
-from gateway.contracts.words import Effect, End, State
+from gateway.contracts.outcome import Outcome
+from gateway.contracts.proposal import Particulars
+from gateway.contracts.words import Effect, End, Next, State
+from gateway.gateway import Gateway
 from gateway.journal import Intent
 from gateway.journal import _sqlite_writes as writes
 
 CALM = Weather(whole=False, clocks=False, cancels=False)
 TWO_CALLERS = Scenario(name="planted", setting="one_key_two_callers", faults=0, crashes=0, weather=CALM)
+TWO_PROPOSALS = Scenario(name="planted", setting="siblings", faults=0, crashes=0, weather=CALM)
 ONE_CALLER = Scenario(name="planted", setting="one_key_one_caller", faults=1, crashes=0, weather=CALM)
 
 
@@ -78,6 +85,36 @@ def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_check_that_is_not_one_with_its_insert_is_found() -> None:
     failure = broken(TWO_CALLERS).failures[0]
     assert "2 mutating requests" in failure.message or "2 requests" in failure.message, failure.message
+
+
+def test_two_open_attempts_for_one_hour_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unrelated(boundary: Boundary, connection: Connection, particulars: Particulars) -> tuple[str, ...]:
+        return ()
+
+    monkeypatch.setattr(Boundary, "_siblings", unrelated)
+    assert "another attempt is open for" in broken(TWO_PROPOSALS).failures[0].message
+
+
+def test_an_exception_that_no_caller_is_promised_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = Gateway.commit
+
+    async def bursting(gateway: Gateway, trigger: str) -> Outcome:
+        await commit(gateway, trigger)
+        raise KeyError(CANARY)
+
+    monkeypatch.setattr(Gateway, "commit", bursting)
+    assert "raised KeyError" in broken(ONE_CALLER).failures[0].message
+
+
+def test_advice_that_is_not_the_recorded_one_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = Gateway.commit
+
+    async def advising(gateway: Gateway, trigger: str) -> Outcome:
+        answer = await commit(gateway, trigger)
+        return answer.model_copy(update={"next": Next.NEW_ATTEMPT})
+
+    monkeypatch.setattr(Gateway, "commit", advising)
+    assert "is recorded" in broken(ONE_CALLER).failures[0].message
 
 
 def test_a_violation_prints_as_a_test_that_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:

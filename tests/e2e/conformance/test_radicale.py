@@ -115,7 +115,7 @@ def test_caldav_is_conformant_and_radicale_is_left_as_it_was(site: Site) -> None
     assert site.server.stored_events == before and len(before) == 1
     assert results["at_most_once"]["evidence"] == "not-violated"
     lost = [each for each in results["results"] if each["requirement"].startswith("lost.")]
-    assert len(lost) == 45 and {each["judgement"] for each in lost} == {"passed"}
+    assert len(lost) == 48 and {each["judgement"] for each in lost} == {"passed"}
     assert all(attempt["sent"] <= 1 for each in results["results"] for attempt in each.get("attempts", ()))
     for name in ("report.html", "junit.xml", "results.json", "ledger.jsonl", "run.jsonl"):
         text = (site.directory / "report" / name).read_text()

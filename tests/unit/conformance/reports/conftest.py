@@ -37,7 +37,7 @@ from gateway.contracts.words import Effect, ObservationFinding
 
 BEGAN = datetime(2031, 3, 4, 9, 0, 0, tzinfo=UTC)
 MADE = {Point.AFTER_COMMIT, Point.MID_REPLY_HEAD, Point.MID_REPLY, Point.LATE, Point.ERROR_AFTER, Point.GARBAGE,
-        Point.GARBAGE_BODY, Point.OVERSIZED, Point.DUPLICATE}  # fmt: skip
+        Point.GARBAGE_BODY, Point.OVERSIZED, Point.DUPLICATE, Point.REDELIVERED}  # fmt: skip
 CLAIMS = Descriptor(
     adapter="exampleehr",
     operations=(Operation.BOOK, Operation.RESCHEDULE, Operation.CANCEL),
@@ -69,7 +69,7 @@ def result(requirement: Requirement, at: datetime) -> Result:
     point, operation = Point(rest[0]), Operation[rest[1].upper()]
     made = point in MADE
     effect = Effect.NOT_SENT if point in (Point.REFUSED, Point.BEFORE_SEND) else Effect.UNKNOWN
-    if point is Point.DUPLICATE:
+    if point in (Point.DUPLICATE, Point.REDELIVERED):
         effect = Effect.APPLIED
     return Result(
         requirement=requirement.id,
