@@ -24,6 +24,8 @@ from tests.chaos.keys import Keys
 
 PROGRESS_SECONDS = 10
 _STEP_SECONDS = 0.5
+PATIENCE_SECONDS = 300
+"""Longer than planned a run waits for that; then it has shown nothing, and fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +36,8 @@ class Plan:
     gateways: int = 3
     callers: int = 64
     keys: int = 500
-    at_least: int = 0
-    """Keys that must be done, and kinds of mischief that must have happened, before the run may end."""
+    at_least: int = 1
+    """Keys that must be done before the run may end; and every kind of mischief must have happened."""
     pauses: Mapping[str, float] = field(default_factory=lambda: PAUSES)
     seed: int = 1
     major: int = 18
@@ -61,7 +63,9 @@ async def _execute(plan: Plan, directory: Path, server: Any, say: Callable[[str]
             calling = [group.create_task(callers.call(number)) for number in range(plan.callers)]
             mischief = [group.create_task(arena.mischief(kind, pause)) for kind, pause in plan.pauses.items()]
             began, said = time.monotonic(), 0.0
-            while (elapsed := time.monotonic() - began) < plan.seconds or not _enough(plan, keys, arena):
+            while (elapsed := time.monotonic() - began) < plan.seconds or (
+                not _enough(plan, keys, arena) and elapsed < plan.seconds + PATIENCE_SECONDS
+            ):
                 await asyncio.sleep(_STEP_SECONDS)
                 if elapsed - said >= PROGRESS_SECONDS:
                     said = elapsed
@@ -71,6 +75,9 @@ async def _execute(plan: Plan, directory: Path, server: Any, say: Callable[[str]
             filling.cancel()
             await arena.end()
         verdict = await _judge(arena, keys, callers)
+        verdict.unless(
+            _enough(plan, keys, arena), "nothing is shown: too few keys were done, or some mischief never was"
+        )
     return _report(plan, arena, keys, callers, verdict)
 
 
@@ -101,7 +108,7 @@ async def _judge(arena: Arena, keys: Keys, callers: Callers) -> Verdict:
 
 def _enough(plan: Plan, keys: Keys, arena: Arena) -> bool:
     happened = {"gateways killed", "server killed", "sessions terminated"} <= arena.counts.keys()
-    return plan.at_least == 0 or (happened and sum(key.done for key in keys.made) >= plan.at_least)
+    return happened and sum(key.done for key in keys.made) >= plan.at_least
 
 
 def _progress(elapsed: float, keys: Keys, callers: Callers, arena: Arena) -> str:

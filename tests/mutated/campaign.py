@@ -62,7 +62,7 @@ async def campaign(case: Case, trials: int, seed: int = 1) -> Campaign:
                 objects, kib = _held()
             chosen = plan(case, stage.recording, seed + number)
             ended = await stage.tried(chosen)
-            wrong += [(seed + number, told) for told in complaints(chosen, ended)]
+            wrong += [(seed + number, told) for told in complaints(case, chosen, ended)]
             resent += ended.mutations > 1
             meant += any(place == chosen.meant for _, place in ended.served)
             kinds[chosen.kind] += 1

@@ -2,7 +2,8 @@
 
 `meaning` are patterns whose first group is something that the adapter compares with what was approved, in the replies
 to its commit and its looks: a reply in which one letter of it is another is never APPLIED, and never PRESENT.
-`refusal` spells a reply to the write, from a status and a word of the adapter's own tables of replies.
+`refusal` spells a reply to the write, from a status and a word of the adapter's own tables of replies; `within` says
+that the system refuses inside a success of HTTP (or, in HL7, of MLLP), where all others refuse by a 4xx.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Case:
     name: str
     meaning: tuple[re.Pattern[bytes], ...]
     refusal: Callable[[int | str, str], Said] | None = None
+    within: bool = False
     secret: str = "a-token"
     safe_posts: tuple[str, ...] = ()
     safe_calls: tuple[str, ...] = ()
@@ -98,6 +100,7 @@ CASES: Final = (
             re.compile(rb'"(?:day|hour|minute)":(\d+)'),
         ),
         refusal=tryton,
+        within=True,
         secret="user:password",
         safe_calls=("model.ir.model.access.get_access", "model.gnuhealth.appointment.search_read"),
     ),
@@ -120,6 +123,7 @@ CASES: Final = (
             re.compile(rb'"value":"([0-9a-f]{64})"\}\]'),
         ),
         refusal=outcome,
+        within=True,
     ),
     Case(
         "hl7v2",
@@ -130,6 +134,7 @@ CASES: Final = (
             re.compile(rb"\r(?:PID|AIP|AIL|AIS)\|1\|\|([a-z0-9-]+)"),
         ),
         refusal=acknowledgement,
+        within=True,
         safe_posts=("/SQM/S25",),
     ),
     Case(

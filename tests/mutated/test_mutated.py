@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from gateway.boundary import CommitResult, Look
-from gateway.contracts.adapter import Authorized, Basis, Receipt
+from gateway.contracts.adapter import Authorized, Basis, Observation, Receipt, Request
 from gateway.contracts.failures import Code
 from gateway.contracts.words import Effect, ObservationFinding
 from tests.mutated import mutations
@@ -58,20 +58,31 @@ async def test_each_reply_of_the_adapters_tables_can_be_spelled(case: Case) -> N
 
 
 class Wrapped:
-    """An adapter that behaves, but for its commit."""
+    """An adapter that behaves, but for what a class of this one does otherwise."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
-        self.describe, self.readiness, self.observe = real.describe, real.readiness, real.observe
 
-    async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
-        raise AssertionError
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
 
 class TakesAllForSuccess(Wrapped):
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         await self._real.commit(authorized, write)
         return Receipt.applied()
+
+
+class TakesAllForRefusal(Wrapped):
+    async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        await self._real.commit(authorized, write)
+        return Receipt.refused(Code.SLOT_TAKEN)
+
+
+class SeesNothing(Wrapped):
+    async def observe(self, request: Request, read: httpx.AsyncClient) -> Observation:
+        await self._real.observe(request, read)
+        return Observation(finding=ObservationFinding.ABSENT, basis=Basis.BY_KEY)
 
 
 class Breaks(Wrapped):
@@ -84,16 +95,20 @@ class Breaks(Wrapped):
     ("broken", "noticed"),
     [
         (TakesAllForSuccess, "APPLIED, though the reply says something else than what was approved"),
+        (TakesAllForRefusal, "REFUSED on [201]"),
+        (TakesAllForRefusal, "REFUSED, though the peer said that it was done"),
+        (SeesNothing, "ABSENT, though the peer showed it"),
         (Breaks, "the adapter broke at what a peer said"),
     ],
 )
 async def test_a_broken_adapter_is_noticed(broken: type[Wrapped], noticed: str) -> None:
-    async with staged(CASES[0]) as stage:
+    case = next(case for case in CASES if case.name == "sandbox")
+    async with staged(case) as stage:
         stage.adapter = broken(stage.adapter)
         told: set[str] = set()
         for seed in range(60):
-            chosen = plan(CASES[0], stage.recording, seed)
-            told |= set(complaints(chosen, await stage.tried(chosen)))
+            chosen = plan(case, stage.recording, seed)
+            told |= set(complaints(case, chosen, await stage.tried(chosen)))
     assert noticed in told
 
 
@@ -103,7 +118,7 @@ def judged(**said: Any) -> Iterator[str]:
     look = Look(finding=ObservationFinding.PRESENT, basis=Basis.BY_KEY)
     ended = Ended(result=result, look=look, mutations=1, statuses=[201], served={(Phase.COMMIT, 1), (Phase.OBSERVE, 2)})
     step: Any = None
-    return complaints(Plan(1, step, MEANING, {}, said.pop("meant", None)), replace(ended, **said))
+    return complaints(CASES[1], Plan(1, step, MEANING, {}, said.pop("meant", None)), replace(ended, **said))
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,15 @@ class Plan:
 @dataclass
 class Ended:
     """What was said, and what the peer saw. `served` are the recorded replies that it gave, by phase and place;
-    `statuses` those with which it answered mutating requests."""
+    `improvised` are phases in which something was asked that never was; `statuses` are those with which it answered
+    mutating requests."""
 
     ready: Code | None = None
     result: CommitResult | None = None
     look: Look | None = None
     mutations: int = 0
     served: set[tuple[Phase, int]] = field(default_factory=set)
+    improvised: set[Phase] = field(default_factory=set)
     statuses: list[int] = field(default_factory=list)
 
 
@@ -161,7 +163,9 @@ class Stage:
     async def _answer(self, call: Call) -> None:
         place = self._place(call)
         said = NOTHING
-        if place is not None:
+        if place is None:
+            self._ended.improvised.add(self._phase)
+        else:
             self._ended.served.add((self._phase, place))
             said = self._plan.changed.get(place, self._plan.step.exchanges[place].said)
         if call in self.peer.mutating:
@@ -190,7 +194,7 @@ async def staged(case: Case) -> AsyncIterator[Stage]:
         yield stage
 
 
-def complaints(plan: Plan, ended: Ended) -> Iterator[str]:
+def complaints(case: Case, plan: Plan, ended: Ended) -> Iterator[str]:
     """Everything that must hold, whatever the reply was."""
     result, look = ended.result, ended.look
     if ended.ready is not None and End.BLOCKED not in FAILURES[ended.ready].ends:
@@ -200,14 +204,16 @@ def complaints(plan: Plan, ended: Ended) -> Iterator[str]:
     if look is None or look.finding not in ObservationFinding:
         yield "a look without a finding"
     if result is not None:
-        yield from _of_the_commit(plan, ended, result)
+        yield from _of_the_commit(case, plan, ended, result)
     if ended.ready is Code.ADAPTER_FAULT or (result is not None and result.code is Code.ADAPTER_FAULT):
         yield "the adapter broke at what a peer said"
     if look is not None and look.finding is ObservationFinding.PRESENT and _told(plan, ended, Phase.OBSERVE):
         yield "PRESENT, though something else is there"
+    if look is not None and look.finding is ObservationFinding.ABSENT and not _changed(plan, ended, Phase.OBSERVE):
+        yield "ABSENT, though the peer showed it"
 
 
-def _of_the_commit(plan: Plan, ended: Ended, result: CommitResult) -> Iterator[str]:
+def _of_the_commit(case: Case, plan: Plan, ended: Ended, result: CommitResult) -> Iterator[str]:
     if End[result.effect.name] not in FAILURES[result.code].ends:
         yield f"{result.effect} with {result.code} is no row of the taxonomy"
     if ended.mutations > result.mutating_requests:
@@ -217,15 +223,21 @@ def _of_the_commit(plan: Plan, ended: Ended, result: CommitResult) -> Iterator[s
     statuses = [status for status in ended.statuses if 200 <= status < 300]
     if result.effect is Effect.APPLIED and not (ended.mutations == 1 and statuses):
         yield f"APPLIED on {ended.statuses}"
-    if result.effect is Effect.REFUSED and not all(_can_refuse(status) for status in ended.statuses):
+    if result.effect is Effect.REFUSED and not all(_can_refuse(case, status) for status in ended.statuses):
         yield f"REFUSED on {ended.statuses}"
+    if result.effect is Effect.REFUSED and not _changed(plan, ended, Phase.COMMIT):
+        yield "REFUSED, though the peer said that it was done"
     if result.effect is Effect.APPLIED and _told(plan, ended, Phase.COMMIT):
         yield "APPLIED, though the reply says something else than what was approved"
 
 
-def _can_refuse(status: int) -> bool:
-    """Some systems say no inside a 200."""
-    return 200 <= status < 300 or (400 <= status < 500 and status != 408)
+def _can_refuse(case: Case, status: int) -> bool:
+    return (case.within and 200 <= status < 300) or (400 <= status < 500 and status != 408)
+
+
+def _changed(plan: Plan, ended: Ended, phase: Phase) -> bool:
+    """Whether anything that was said in this phase is not as it was recorded, or was never recorded."""
+    return phase in ended.improvised or any((phase, place) in ended.served for place in plan.changed)
 
 
 def _told(plan: Plan, ended: Ended, phase: Phase) -> bool:

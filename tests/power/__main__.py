@@ -125,7 +125,7 @@ def report(layers: Sequence[Layer], seed: int, *, as_json: bool) -> int:
     images = sum(layer.tally.images for layer in layers)
     lost = [(layer, each) for layer in layers for each in layer.tally.violations]
     extra = sum(layer.extra for layer in layers)
-    held = not lost and not extra
+    held = images > 0 and not lost and not extra
     console = Console(soft_wrap=True)
     if as_json:
         listed = [layer.plain() for layer in layers]
@@ -164,6 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return again(chosen.recording, chosen.image, chosen.seed)
     layers = list(chosen.layer or LAYERS)
     if not strace_is_there():
+        if chosen.layer and set(chosen.layer) != {APSW}:
+            parser.error(MISSING_STRACE)
         print(MISSING_STRACE, file=sys.stderr)
         layers = [layer for layer in layers if layer == APSW]
     asked = Asked(chosen.seed, chosen.images, chosen.workers)
