@@ -6,6 +6,7 @@ system calls strace kills at (`make crash` takes all of `EVERY_CALL`). The oracl
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import re
@@ -30,6 +31,7 @@ from gateway.journal.opening import located
 KILLS = int(os.environ.get("GATEWAY_KILLS", "8"))
 EVERY_CALL = "fsync,fdatasync,pwrite64,write,openat,connect,sendto,recvfrom,close"
 CALLS = os.environ.get("GATEWAY_CRASH_CALLS", "fdatasync,sendto").replace("all", EVERY_CALL).split(",")
+SESSION_SECONDS = 60
 LONGEST_SECONDS = 0.15
 """A little longer than one commit takes on a slow machine, so that instants fall before, in and after it."""
 
@@ -37,6 +39,17 @@ LONGEST_SECONDS = 0.15
 async def approved(site: Any, gateway: Gateway) -> tuple[Any, str]:
     proposal = await site.rehearsal.propose(gateway, site.rehearsal.enrol())
     return proposal, site.rehearsal.trigger(proposal, await site.rehearsal.decide(gateway, proposal))
+
+
+async def all_recovered(gateway: Gateway, proposals: list[Any]) -> None:
+    """A PostgreSQL server ends the session of a dead client, and with it the proof of life, in its own time."""
+    async with asyncio.timeout(SESSION_SECONDS):
+        while True:
+            await gateway.recover()
+            found = [await gateway.ports.journal.attempts(proposal=each.proposal_id) for each in proposals]
+            if all(attempt.outcome is not None for attempts in found for attempt in attempts):
+                return
+            await asyncio.sleep(0.1)
 
 
 async def check(site: Any, gateway: Gateway, proposals: list[Any]) -> Counter[str]:
@@ -88,10 +101,10 @@ async def test_killed_at_random_instants(site: Any) -> None:
 
 @pytest.mark.requirement("CARD-04", "IDEM-04")
 async def test_killed_at_random_instants_with_the_journal_on_postgresql(site_on_postgres: Any) -> None:
-    await kill_at_random_instants(site_on_postgres, -(-KILLS // 3))
+    await kill_at_random_instants(site_on_postgres, -(-KILLS // 3), before_the_count=all_recovered)
 
 
-async def kill_at_random_instants(site: Any, kills: int) -> None:
+async def kill_at_random_instants(site: Any, kills: int, before_the_count: Any = None) -> None:
     """Each of so many commits in a process that is killed somewhere in it, or before, or after."""
     instants = random.Random(20261121)
     proposals = []
@@ -106,6 +119,8 @@ async def kill_at_random_instants(site: Any, kills: int) -> None:
             time.sleep(instants.uniform(0, LONGEST_SECONDS))
             process.kill()
             process.communicate()
+        if before_the_count is not None:
+            await before_the_count(gateway, proposals)
         ends = await check(site, gateway, proposals)
     print("ends:", dict(ends))
     assert sum(ends.values()) == kills

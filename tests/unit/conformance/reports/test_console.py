@@ -48,7 +48,7 @@ def test_the_table_adds_up_and_names_what_was_not_reached(incomplete: Results) -
     told = watched(incomplete)
     footer = next(line.split() for line in told.splitlines() if line.startswith("all "))
     assert sum(int(number) for number in footer[1:]) == len(REQUIREMENTS)
-    assert "· lost.mid-reply-head.book did not execute" in told
+    assert "· lost.late.book did not execute" in told
     assert "more that did not execute" in told
 
 
