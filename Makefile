@@ -57,7 +57,7 @@ gnuhealth: $(VENV)/dev.stamp $(CLINIC)/stamp ## try the GNU Health adapter on a 
 selftest: $(VENV)/dev.stamp ## try the conformance suite on adapters broken on purpose (MUTANTS="retries …" for some)
 	$(BIN)/gateway conformance selftest $(MUTANTS)
 
-conformance: $(VENV)/dev.stamp $(CLINIC)/stamp ## try our own adapters on peers from Python packages (ADAPTERS="caldav …" REPORTS=directory; WRITE=1: keep it)
+conformance: $(VENV)/dev.stamp $(if $(ADAPTERS),$(if $(filter gnuhealth,$(ADAPTERS)),$(CLINIC)/stamp),$(CLINIC)/stamp) ## try our own adapters on peers from Python packages (ADAPTERS="caldav …" REPORTS=directory; WRITE=1: keep it)
 	$(BIN)/python -m conformance.rounds $(ADAPTERS) --reports $(REPORTS) $(if $(WRITE),--write)
 
 fhir-servers: ## build HAPI FHIR, for adapters/fhir/hapi.toml (needs Java 17 and Maven)
@@ -75,7 +75,7 @@ planted: $(VENV)/dev.stamp ## plant realistic bugs; two layers must catch each (
 mutate: $(VENV)/mutation.stamp ## try the tests on mutants of the code (MODULES="lifecycle …" for some; AGAIN=1 goes on, WRITE=1: the page)
 	$(BIN)/python -m mutation $(MODULES) $(if $(AGAIN),--again) $(if $(WRITE),--write)
 
-docs: $(VENV)/dev.stamp ## make what is made from the code again: failures, audit events, conformance, hostile peers
+docs: $(VENV)/dev.stamp ## make what is made from the code again: failures, audit events, conformance, adapters and replies, hostile peers
 	$(BIN)/python -m conformance.documents.reference
 	$(BIN)/python -m tests.peers.page
 

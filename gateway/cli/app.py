@@ -29,6 +29,7 @@ GROUPS: Final = {
     "audit": "Verify, read, export, checkpoint and archive the audit.",
     "connections": "External systems: list, add, suspend, resume.",
     "practice": "The practice's own registry: people, patients, consents, identifiers.",
+    "governance": "The signed record without which nothing is committed outside the sandbox.",
     "adapters": "What is installed.",
     "conformance": "Try an adapter on a vendor's sandbox, and state that it conforms.",
     "sandbox": "The embedded practice management system.",
@@ -36,7 +37,17 @@ GROUPS: Final = {
 PANELS: Final = {
     "Deciding and committing": ("propose", "review", "check", "commit", "resume", "stop", "withdraw"),
     "Looking, and clearing up": ("list", "show", "observe", "resolve", "recover", "audit"),
-    "Setting up": ("init", "connections", "practice", "seal", "doctor", "adapters", "conformance", "sandbox"),
+    "Setting up": (
+        "init",
+        "connections",
+        "practice",
+        "seal",
+        "governance",
+        "doctor",
+        "adapters",
+        "conformance",
+        "sandbox",
+    ),
 }
 ELSEWHERE: Final = "From other packages"
 OWN: Final[dict[str, Callable[..., None]]] = {

@@ -84,8 +84,9 @@ def init(
             f"export GATEWAY_HOME={directory / 'gateway'}",
             "gateway connections add FILE",
             "gateway practice add-patient, consent, identify",
-            "gateway propose FILE, review, commit",
-            "gateway doctor says what is amiss",
+            "gateway propose FILE --told, once the patient was told of it",
+            "gateway review PROPOSAL --approve, gateway commit PROPOSAL",
+            "gateway doctor says what is amiss; docs/operating.md, A first appointment",
         )
         facts = [Fact(name, str(directory / place)) for name, place in places.items()]
         facts += [Fact("practice", desk.practice), Fact("reviewer", desk.reviewer), Fact("operator", desk.operator)]

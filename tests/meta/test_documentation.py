@@ -7,6 +7,9 @@ import inspect
 import json
 import re
 import shlex
+import signal
+import subprocess
+import sys
 import threading
 import tomllib
 import xml.etree.ElementTree as ET
@@ -19,6 +22,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from adapters.sandbox.server import SandboxServer
 from conformance.documents import reference
@@ -49,7 +53,9 @@ EXECUTED = {("README.md", "commit"), ("operating.md", "backup")} | {
 }
 WALKED = {(GUIDE, name) for name in ("observer", "mapping", "acme")}
 """Executed by tests/unit/conformance/author/test_guide.py, inside a package that the guide begins with."""
-ACME = "acme"  # the guide's own example of a name
+ARGUMENTS = {"acme", "acme.statement", "practice", "connection.json", "request.json", "1001", "7", "2", "30"}
+"""The pages' own examples: the guide's adapter, and what a first appointment is made of."""
+REFERENCE = re.compile(r"[a-z]{3}_[0-9a-f]{32}")
 SHELL = re.compile(r"openssl rand -hex 16 > acme/\w+\.secret|chmod 600 acme/.*|python -m (?:pip|pytest) .*")
 """What an author types besides; the guide's test does the same."""
 
@@ -289,6 +295,42 @@ async def test_a_backup_of_a_journal_in_use_is_whole(tmp_path: Path) -> None:
         back_up(home / "journal.db", copy)
 
 
+def test_a_first_appointment_is_made_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line as it is printed, in one directory, but for the sandbox's port, and `--yes` for want of a terminal."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GATEWAY_HOME", "")
+    serving = subprocess.Popen(
+        [Path(sys.executable).with_name("gateway"), "sandbox", "serve", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert serving.stdout is not None
+        host = json.loads(serving.stdout.readline())["url"].removeprefix("http://").rstrip("/")
+        connection = block("operating.md", "sandbox")
+        assert "127.0.0.1:8090" in connection
+        Path("connection.json").write_text(connection.replace("127.0.0.1:8090", host))
+        Path("request.json").write_text(block("operating.md", "request"))
+        said, proposal = "", "PROPOSAL"
+        for line in "".join(block("operating.md", part) for part in ("practice", "decision")).splitlines():
+            if line.startswith("export "):
+                monkeypatch.setenv(*line.removeprefix("export ").split("=", 1))
+                continue
+            words = [proposal if word == "PROPOSAL" else word for word in shlex.split(line)[1:]]
+            words += ["--yes"] if words[0] == "review" else []
+            done = CliRunner().invoke(build(entry_points(group=GROUP)), words)
+            assert done.exit_code == 0, (line, done.output)
+            said = done.output
+            if words[0] == "commit":
+                assert "SUCCEEDED" in said and "APPLIED" in said
+            if words[0] == "propose":
+                proposal = re.findall(r"prp_[0-9a-f]+", said)[0]
+        assert "intact" in said
+    finally:
+        serving.send_signal(signal.SIGINT)
+        serving.communicate()
+
+
 # -- commands ----------------------------------------------------------------------------------------------
 
 
@@ -330,7 +372,7 @@ def refused(program: Any, line: list[str]) -> str | None:
                 if not rest:
                     return f"{word} wants a value"
                 rest = rest[1:]
-        elif not word.isupper() and word != ACME:
+        elif not word.isupper() and word not in ARGUMENTS and not REFERENCE.fullmatch(word):
             return f"neither a command, an option nor a placeholder: {word}"
         else:
             placed += 1
