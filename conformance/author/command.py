@@ -30,7 +30,7 @@ def new(
         written = scaffold.write(name, directory)
         steps = (
             (f"cd {name}", ""),
-            (Text("python -m pip install -e '.[test]'"), "then `gateway adapters list` shows it"),
+            (Text("python -m pip install -e '.[test]'"), "where the gateway is; `gateway adapters list` shows it"),
             ("python -m pytest", "passes, and proves little yet"),
             ("docs/adapters/writing.md", "what to fill in, and the way to a signed statement"),
         )
