@@ -38,7 +38,6 @@ from gateway.signatures import Verified
 logger = logging.getLogger(__name__)
 
 TRIGGER_DOMAIN = "trigger/v1"
-ATTEMPT_KEY_DOMAIN = "attempt-key/v1"
 POLL_SECONDS = 0.025
 
 
@@ -106,7 +105,7 @@ class Orchestrator:
     async def _execute(self, run: Run, gated: Gated) -> Outcome:
         try:
             try:
-                return await execute(run, gated, attempt_key(run.header))
+                return await execute(run, gated, run.header.attempt_key)
             except AttemptEnded as ended:
                 return await run.close(ended)
             except KeyTaken:
@@ -138,7 +137,7 @@ class Orchestrator:
                 keyless = Header(purpose=header.purpose, proposal=header.proposal)
                 return await self._deny(keyless, Code.IDEMPOTENCY_COLLISION)
             return await self._answer_of(attempt)
-        if header.purpose is Purpose.COMMIT and (holder := await journal.intent(attempt_key(header))):
+        if header.purpose is Purpose.COMMIT and (holder := await journal.intent(header.attempt_key)):
             return await self._answer_of(holder)
         return None
 
@@ -160,11 +159,6 @@ class Orchestrator:
                 await asyncio.wait({task}, timeout=remaining)
             else:
                 await clock.sleep(min(POLL_SECONDS, remaining))
-
-
-def attempt_key(header: Header) -> str:
-    """One approved operation on one proposal: whoever reserves this executes it (IDEM-01, IDEM-04)."""
-    return digest(ATTEMPT_KEY_DOMAIN, f"{header.proposal_digest}|{header.approval}".encode())
 
 
 def _fault(run: Run, fault: Exception) -> AttemptEnded:

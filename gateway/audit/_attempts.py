@@ -10,13 +10,14 @@ from gateway.audit._records import Said
 from gateway.audit.report import Findings, FlawCode, place
 from gateway.contracts.canonical import digest
 from gateway.contracts.chain import EVENT_DOMAIN, GENESIS
+from gateway.contracts.failures import Code
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Notice, Proposal
 from gateway.contracts.signals import Event, ProposalState, Signal
 from gateway.contracts.statements import Finding
 from gateway.contracts.words import TERMINAL, ApprovalUse, Effect, State
 from gateway.ending import outcome_digest
-from gateway.journal import StoredAttempt
+from gateway.journal import StoredAttempt, attempt_key
 from gateway.lifecycle import EDGES
 
 RELEASED: Final = frozenset({Effect.NOT_SENT, Effect.REFUSED})
@@ -40,6 +41,8 @@ def check_attempt(stored: StoredAttempt, said: Said, findings: Findings) -> Rese
     else:
         findings.archived += 1
         findings.unless(_tombstone_agrees(stored, outcome, said), FlawCode.ROW_DIFFERS, where)
+        findings.unless(_triggers_agree(stored), FlawCode.RESERVATION_DIFFERS, where)
+    findings.unless(_key_agrees(stored, outcome), FlawCode.RESERVATION_DIFFERS, where)
     return _reserved(stored, outcome, said)
 
 
@@ -58,6 +61,7 @@ def check_events(stored: StoredAttempt, outcome: Outcome | None, said: Said, fin
     findings.unless(_identity_constant(stored, events), FlawCode.EVENT_INVALID, where)
     state = _walk(events, findings, where)
     findings.unless(_row_agrees(stored, events, state, said), FlawCode.ROW_DIFFERS, where)
+    findings.unless(_triggers_agree(stored, events), FlawCode.RESERVATION_DIFFERS, where)
     findings.unless(_outcome_agrees(stored, events, outcome), FlawCode.OUTCOME_DIFFERS, where)
     findings.unless(_approvals_agree(events, said), FlawCode.APPROVAL_DIFFERS, where)
     resolution = said.resolutions.get(stored.attempt)
@@ -195,13 +199,31 @@ def _row_of(stored: StoredAttempt, outcome: Outcome | None) -> bool:
     if outcome is None:
         return False
     row = (stored.attempt, stored.text("state"), stored.text("code"), stored.text("effect"))
-    usable = outcome.state in TERMINAL and outcome.approval is ApprovalUse.USABLE
-    key_free = stored.columns["deadline"] is None or usable
-    return (
-        row == (outcome.attempt, outcome.state, outcome.code, outcome.effect)
-        and (outcome.observation, outcome.resolution, outcome.replayed) == (None, None, False)
-        and key_free == (stored.columns["attempt_key"] is None)
-    )
+    return row == (outcome.attempt, outcome.state, outcome.code, outcome.effect) and (
+        outcome.observation,
+        outcome.resolution,
+        outcome.replayed,
+    ) == (None, None, False)
+
+
+def _key_agrees(stored: StoredAttempt, outcome: Outcome | None) -> bool:
+    """The attempt key is kept, and is the right one, exactly where the approval is spent or may still be (IDEM-04)."""
+    usable = outcome is not None and outcome.state in TERMINAL and outcome.approval is ApprovalUse.USABLE
+    if stored.columns["deadline"] is None or usable:
+        return stored.columns["attempt_key"] is None
+    return stored.columns["attempt_key"] == attempt_key(stored.text("proposal_digest"), stored.text("approval"))
+
+
+def _triggers_agree(stored: StoredAttempt, events: Sequence[Event] | None = None) -> bool:
+    """The caller's keys stay used up (IDEM-01): the attempt's own trigger, unless it collided with another's, and one
+    for each answer to a pause. Of an archived attempt the events, which count the answers, may not be at hand."""
+    used = [trigger for trigger, _ in stored.triggers]
+    own = stored.text("trigger_id")
+    collided = stored.text("code") == Code.IDEMPOTENCY_COLLISION
+    took = own is not None and not collided
+    if took != (own in used):
+        return False
+    return events is None or len(used) == took + sum(event.signal is Signal.DECISION_ANSWERED for event in events)
 
 
 def _approvals_agree(events: Sequence[Event], said: Said) -> bool:

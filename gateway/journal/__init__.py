@@ -13,8 +13,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
+from gateway.contracts.canonical import digest
 from gateway.contracts.chain import Link, Record, RecordKind
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Operation, Proposal
@@ -31,6 +32,8 @@ from gateway.contracts.references import (
 from gateway.contracts.statements import Finding, Purpose
 from gateway.contracts.words import Effect, Hold, State
 from gateway.lifecycle import Attempt, Identity
+
+ATTEMPT_KEY_DOMAIN: Final = "attempt-key/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,15 @@ class Header:
     connection: ConnectionId | None = None
     operation: Operation | None = None
     approval: DecisionId | None = None
+
+    @property
+    def attempt_key(self) -> str:
+        return attempt_key(self.proposal_digest, self.approval)
+
+
+def attempt_key(proposal_digest: str | None, approval: str | None) -> str:
+    """One approved operation on one proposal: whoever reserves this executes it (IDEM-01, IDEM-04)."""
+    return digest(ATTEMPT_KEY_DOMAIN, f"{proposal_digest}|{approval}".encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from gateway.errors import AuditTampered, ConfigurationError, JournalUnavailable
 from gateway.journal import StoredAttempt, StoredRecord, StoredVolume
 from gateway.journal._postgres_connection import UNREACHABLE, check_privacy, parameters
 from gateway.journal._postgres_reads import STORED, stored
-from gateway.journal._postgres_schema import check_number
+from gateway.journal._postgres_schema import IN_FORCE, RULES, check_number
 
 _ROWS_AT_ONCE: Final = 500
 _REFERRING: Final = ("events", "records", "triggers", "holds", "siblings")
@@ -66,7 +66,8 @@ class PostgresArchive:
         """References that lead nowhere, and constraints, keys or triggers of the schema that are not in force.
 
         Whether pages are whole is for the server to say: its checksums, and `pg_amcheck`."""
-        found = []
+        in_force = {name for (name,) in self._connection.execute(IN_FORCE)}
+        found = [f"{name} is not in force" for name in sorted(RULES - in_force)]
         for table in _REFERRING:
             broken = self._connection.execute(
                 f"SELECT count(*) FROM {table} c WHERE c.attempt IS NOT NULL AND NOT EXISTS "  # noqa: S608 — a constant

@@ -66,6 +66,7 @@ def test_an_edited_row_fails_verification_and_gets_no_checkpoint(keeping: Any, p
     with psycopg.connect(postgres_url) as forger:
         forger.execute("ALTER TABLE events DISABLE TRIGGER events_are_written_once")
         forger.execute("UPDATE events SET body = replace(body, 'identity', 'Identity') WHERE body LIKE '%identity%'")
+        forger.execute("ALTER TABLE events ENABLE TRIGGER events_are_written_once")
     verified = keeping.ask("audit", "verify", code=5)
     assert not verified["intact"] and verified["flaws"]
     assert keeping.ask("audit", "checkpoint", code=5)["error"]["kind"] == "AuditTampered"

@@ -193,7 +193,7 @@ class World:
         attempt = attempt.to(State.AUTHORIZED, NOW).to(State.RUNNING, NOW)
         attempt = attempt.record(Signal.INTENT_RECORDED, NOW, deadline=deadline).to(State.AUDITING, NOW)
         siblings = (journal.sibling_digest("slot", proposal.proposal_id), journal.sibling_digest("patient", trigger))
-        intent = Intent(attempt_key=sha(approval), siblings=siblings, deadline=deadline)
+        intent = Intent(attempt_key=header.attempt_key, siblings=siblings, deadline=deadline)
         answer = await journal.append(Append(attempt=attempt, header=header, intent=intent))
         assert answer.admission == "admitted"
         if end is None:

@@ -199,7 +199,7 @@ EDITS = {
     "attempt": "'x'",
     "position": "99",
 }
-KEPT_BY_CHECKPOINTS = {"attempt_key", "siblings", "owner"}
+KEPT_BY_CHECKPOINTS = {"siblings", "owner"}
 """What no event repeats; the same is true of attempts that are not archived."""
 
 

@@ -18,7 +18,7 @@ from gateway.audit.report import Findings, place
 from gateway.contracts.chain import GENESIS, Link, Record, RecordKind
 from gateway.contracts.outcome import ObservationRecord, Outcome
 from gateway.contracts.proposal import Proposal
-from gateway.contracts.references import AttemptId, PersonId, StatementId
+from gateway.contracts.references import AttemptId, PersonId, StatementId, TriggerId
 from gateway.contracts.signals import Event, Signal
 from gateway.contracts.words import End, Environment, State
 from gateway.errors import AuditTampered, MalformedInput
@@ -198,12 +198,48 @@ def test_a_column_that_says_something_else_than_the_rest_differs(held: Any, said
             assert {where for _, where in found} == {f"attempt {stored.attempt}"}
 
 
+@pytest.mark.requirement("IDEM-04")
 def test_an_attempt_key_is_kept_exactly_where_the_approval_is_spent(held: Any, said: Said) -> None:
-    for stored in held.found[:6]:
-        other = None if stored.columns["attempt_key"] is not None else "0" * 64
-        assert checked(row(stored, attempt_key=other), said) == [
-            (FlawCode.OUTCOME_DIFFERS, f"attempt {stored.attempt}")
-        ]
+    """And is the one of its proposal and approval: a freed or altered key would let a spent approval dispatch again."""
+    for stored in held.found:
+        kept = stored.columns["attempt_key"] is not None
+        for other in (None, "0" * 64) if kept else ("0" * 64,):
+            assert checked(row(stored, attempt_key=other), said) == [
+                (FlawCode.RESERVATION_DIFFERS, f"attempt {stored.attempt}")
+            ]
+
+
+@pytest.mark.requirement("IDEM-01")
+@pytest.mark.parametrize("archived", [False, True])
+@pytest.mark.parametrize("change", ["freed", "renamed", "another's"])
+def test_an_attempt_keeps_the_trigger_that_it_used_up(held: Any, said: Said, change: str, archived: bool) -> None:
+    """Without a checkpoint, too, since a freed trigger would be carried out again."""
+    stored = held.ended(End.APPLIED)
+    if archived:
+        stored = replace(row(stored, volume=1), events=())
+    [(own, text)] = stored.triggers
+    used = {"freed": (), "renamed": ((TriggerId.random(), text),), "another's": ((own, text), ("trg", text))}[change]
+    found = checked(replace(stored, triggers=used), said)
+    # How many answers there were to its pauses, only its events tell.
+    unseen = change == "another's" and archived
+    assert found == ([] if unseen else [(FlawCode.RESERVATION_DIFFERS, f"attempt {stored.attempt}")])
+
+
+def test_each_answer_to_a_pause_has_used_up_a_trigger(held: Any, said: Said) -> None:
+    stored = held.ended(End.BLOCKED)
+    answered = refitted(stored, on(Signal.APPROVAL_BOUND, signal=Signal.DECISION_ANSWERED))
+    missing = (FlawCode.RESERVATION_DIFFERS, f"attempt {stored.attempt}")
+    assert missing in checked(answered, said)
+    answer = (TriggerId.random(), "0" * 64)
+    assert missing not in checked(replace(answered, triggers=(*stored.triggers, answer)), said)
+
+
+def test_a_trigger_that_collided_is_anothers(held: Any, said: Said) -> None:
+    """Its id is in the events of two attempts; the one that used it up keeps it."""
+    stored = row(held.ended(End.BLOCKED), code="IDEMPOTENCY_COLLISION")
+    flaw = (FlawCode.RESERVATION_DIFFERS, f"attempt {stored.attempt}")
+    assert flaw in checked(stored, said)
+    assert flaw not in checked(replace(stored, triggers=()), said)
 
 
 @pytest.mark.parametrize(
@@ -459,7 +495,7 @@ def test_a_checkpoint_finds_what_is_gone_shortened_or_changed(held: Any, world: 
     found = flaws(held.changed(applied, shortened), world, kept)
     assert (FlawCode.COVERED_SHORTENED, f"attempt {applied.attempt}") in found
     assert (FlawCode.COVERED_DIFFERS, f"attempt {applied.attempt}") not in found
-    for changed in (row(applied, owner="own_x"), replace(applied, triggers=())):
+    for changed in (row(applied, owner="own_x"), replace(applied, triggers=((applied.triggers[0][0], "0" * 64),))):
         assert flaws(held.changed(applied, changed), world, kept) == [
             (FlawCode.COVERED_DIFFERS, f"attempt {applied.attempt}")
         ]

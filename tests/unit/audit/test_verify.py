@@ -26,14 +26,11 @@ COVERED = ("meta", "attempts", "events", "records", "triggers", "holds", "siblin
 """Every table that records something; suspensions, budgets and the probe are settings and counters."""
 
 # What no event or statement repeats, and therefore only a checkpoint holds: the journal's name and key digest,
-# the caller's trigger digest, keyed digests, which process it was.
+# the digest of the caller's trigger, keyed digests, which process it was.
 CHECKPOINT_ONLY = {
     ("meta", "name"),
     ("meta", "value"),
-    ("triggers", "trigger_id"),
     ("triggers", "digest"),
-    ("triggers", "attempt"),
-    ("attempts", "attempt_key"),
     ("attempts", "siblings"),
     ("attempts", "owner"),
 }

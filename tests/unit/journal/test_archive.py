@@ -82,8 +82,8 @@ async def test_whoever_went_past_the_rules_is_found(place: Any, tell: Any, tampe
     attempts = await told(place, tell)
     where = located(place.home, place.address)
     nobody = TrustedKeys(keys=())
-    before = set(verify_file(where, [], nobody).flaws)
     place.lift_the_rules()
+    before = set(verify_file(where, [], nobody).flaws)
     place.tamper(*TAMPERINGS[tampering], attempt=attempts[0])
     after = set(verify_file(where, [], nobody).flaws)
     assert after - before

@@ -12,6 +12,7 @@ from gateway.errors import ConfigurationError, JournalUnavailable
 from gateway.journal._postgres import PostgresJournal
 from gateway.journal._postgres_archive import open_archive
 from gateway.journal._postgres_connection import check_privacy, check_settings
+from gateway.journal._postgres_schema import IN_FORCE, RULES
 
 KEY = bytes(range(32))
 
@@ -87,6 +88,43 @@ async def test_a_table_that_a_crash_would_empty_is_refused(postgres_url: str) ->
         client.execute("ALTER TABLE budgets SET UNLOGGED")
     with pytest.raises(ConfigurationError, match="UNLOGGED"):
         await PostgresJournal.open(postgres_url, key=KEY)
+
+
+async def test_the_rules_that_the_schema_makes_are_the_ones_looked_for(postgres_url: str) -> None:
+    await (await PostgresJournal.open(postgres_url, key=KEY)).aclose()
+    with psycopg.connect(postgres_url) as client:
+        assert {name for (name,) in client.execute(IN_FORCE)} == RULES
+
+
+SWITCHED_OFF = {
+    "holds_fall_on_proof_only": "ALTER TABLE holds DISABLE TRIGGER holds_fall_on_proof_only",
+    "events_are_written_once": "ALTER TABLE events ENABLE REPLICA TRIGGER events_are_written_once",
+    "events_attempt_fkey": "ALTER TABLE events DISABLE TRIGGER ALL; ALTER TABLE events ENABLE TRIGGER USER",
+    "siblings_do_not_move": "DROP TRIGGER siblings_do_not_move ON siblings",
+    "attempts_attempt_key_key": "ALTER TABLE attempts DROP CONSTRAINT attempts_attempt_key_key",
+    "holds_pkey": "ALTER TABLE holds DROP CONSTRAINT holds_pkey",
+    "records_resolution": "DROP INDEX records_resolution; CREATE INDEX records_resolution ON records (attempt)",
+    "attempts_effect_check": "ALTER TABLE attempts DROP CONSTRAINT attempts_effect_check; "
+    "ALTER TABLE attempts ADD CONSTRAINT attempts_effect_check CHECK (effect <> '') NOT VALID",
+}
+
+
+@pytest.mark.requirement("AUDIT-29")
+@pytest.mark.parametrize("rule", SWITCHED_OFF)
+async def test_a_schema_whose_rules_are_switched_off_is_refused_and_reported(postgres_url: str, rule: str) -> None:
+    """The last line of I1: the gateway neither opens nor goes back to a journal without it."""
+    journal = await PostgresJournal.open(postgres_url, key=KEY)
+    with psycopg.connect(postgres_url, autocommit=True) as client:
+        for statement in SWITCHED_OFF[rule].split("; "):
+            client.execute(statement.encode())
+    with pytest.raises(ConfigurationError, match=rf"not in force: {rule};"):
+        await PostgresJournal.open(postgres_url, key=KEY)
+    await journal._line._connection.close()
+    with pytest.raises(JournalUnavailable):
+        await journal.proposals()
+    with open_archive(postgres_url) as archive:
+        assert archive.damage() == [f"{rule} is not in force"]
+    await journal.aclose()
 
 
 async def test_a_server_that_is_away_or_refuses_is_unavailable_and_no_name_is_repeated(
