@@ -85,15 +85,14 @@ def verify_volumes(
 
 
 def _which(path: Path, ordinal: int, recorded: Mapping[int, StoredVolume], findings: Findings) -> StoredVolume | None:
-    """The recorded volume that this file is, to the byte; else a flaw that says what is known of the file."""
+    """The recorded volume that this file is, to the byte; else a flaw that says what the file says of itself. More of
+    a file of which nothing is recorded is not read: anybody may have made it, of any length."""
     try:
         found = file_digest(path)
         known = next((volume for volume in recorded.values() if volume.digest == found), None)
         if known is None:
             with opened(path) as volume:
                 findings.flaw(FlawCode.VOLUME_DIFFERS, place("volume", volume.head.number))
-                for _ in volume.attempts():
-                    pass
     except MalformedInput:
         findings.flaw(FlawCode.VOLUME_INVALID, place("file", ordinal))
         return None

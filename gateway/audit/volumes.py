@@ -37,6 +37,8 @@ MAX_LINE_BYTES: Final = 256 * 1024
 """Several times the longest event."""
 MAX_EVENTS: Final = 100_000
 """Of one attempt; a real one has about thirty."""
+MAX_ATTEMPT_BYTES: Final = 4 * 1024 * 1024
+"""Of one attempt's events, which are held in memory at once; a real one's are some twelve thousand."""
 
 Positive = Annotated[int, Field(ge=1)]
 M = TypeVar("M", bound=Model)
@@ -85,12 +87,21 @@ class Volume:
         """In the order of the file. Raises `MalformedInput` where it breaks off, goes on too long or is not JSON."""
         for _ in range(self.head.attempts):
             entry = _model(Entry, _content(self._line(), b'{"attempt":'))
-            yield Archived(entry, tuple(self._event(number) for number in range(1, entry.events + 1)))
+            yield Archived(entry, tuple(self._events(entry.events)))
         if next(self._lines, b""):
             raise MalformedInput("the volume goes on after its last attempt")
 
-    def _event(self, number: int) -> StoredEvent:
-        before, _, body = _content(self._line(), b'{"hash":').partition(b',"event":')
+    def _events(self, count: int) -> Iterator[StoredEvent]:
+        size = 0
+        for number in range(1, count + 1):
+            line = self._line()
+            size += len(line)
+            if size > MAX_ATTEMPT_BYTES:
+                raise MalformedInput("an attempt of the volume is longer than any that was written")
+            yield self._event(number, line)
+
+    def _event(self, number: int, line: bytes) -> StoredEvent:
+        before, _, body = _content(line, b'{"hash":').partition(b',"event":')
         try:
             hash_, text = json.loads(before), body.decode("utf-8", "surrogateescape")
         except ValueError:
@@ -233,8 +244,10 @@ def _spelled(head: VolumeHead, attempts: Sequence[StoredAttempt]) -> Iterator[by
             head=stored.events[-1].hash,
         )
         yield b'{"attempt":%s}\n' % entry.canonical()
-        for event in stored.events:
-            yield b'{"hash":"%s","event":%s}\n' % (event.hash.encode(), event.body.encode())
+        lines = [b'{"hash":"%s","event":%s}\n' % (event.hash.encode(), event.body.encode()) for event in stored.events]
+        if sum(map(len, lines)) > MAX_ATTEMPT_BYTES:
+            raise DocumentError("an attempt's events are too long for a volume; nothing was deleted")
+        yield from lines
 
 
 def _lines(file: gzip.GzipFile) -> Iterator[bytes]:

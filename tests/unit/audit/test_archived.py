@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from gateway.audit import FlawCode, Report, verify_file
-from gateway.audit.volumes import volumes_at
+from gateway.audit.volumes import MAX_ATTEMPT_BYTES, MAX_LINE_BYTES, opened, shelf, volumes_at
 from gateway.contracts.chain import GENESIS, Link
 from gateway.contracts.signals import Event, Signal
-from gateway.journal import JournalId
+from gateway.errors import DocumentError, MalformedInput
+from gateway.journal import JournalId, StoredEvent
+from gateway.journal._sqlite_archive import open_archive
 
 Lines = list[dict[str, Any]]
 
@@ -234,7 +236,7 @@ def test_a_byte_flipped_anywhere_in_a_volume_or_a_tail_cut_off_is_found(site: Si
         assert FlawCode.VOLUME_MISSING in found
     for length in (0, 10, len(content) // 2, len(content) - 1):
         file.write_bytes(content[:length])
-        assert FlawCode.VOLUME_INVALID in codes(site.verify(site.before))
+        assert codes(site.verify(site.before)) & {FlawCode.VOLUME_INVALID, FlawCode.VOLUME_DIFFERS}
 
 
 def test_a_missing_volume_is_named_where_others_are_given(site: Site) -> None:
@@ -380,6 +382,39 @@ def test_a_volume_written_anew_is_found_by_its_digest_and_by_its_content(
     site.write(2, second)
     assert codes(site.verify()) & {FlawCode.VOLUME_DIFFERS, FlawCode.VOLUME_INVALID, FlawCode.OUTCOME_DIFFERS}
     assert FlawCode.COVERED_DIFFERS in codes(site.verify(site.after, volumes=False))
+
+
+def test_a_file_that_is_not_recorded_is_not_read_beyond_its_head(site: Site) -> None:
+    """It may be anybody's, and without end."""
+    lines = site.read(1)
+    site.write(1, [lines[0], {"attempt": "and so on, for ever"}], recorded=False)
+    report = site.verify(site.before)
+    assert {(flaw.code, flaw.where) for flaw in report.flaws} == {
+        (FlawCode.VOLUME_DIFFERS, "volume 1"),
+        (FlawCode.VOLUME_MISSING, "volume 1"),
+    }
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_an_attempt_that_would_fill_the_verifiers_memory_is_no_attempt(site: Site, recorded: bool) -> None:
+    lines = site.read(1)
+    start, end = spans(lines)[0]
+    long = {"hash": "0" * 64, "event": "x" * (MAX_LINE_BYTES - 100)}
+    count = MAX_ATTEMPT_BYTES // (MAX_LINE_BYTES - 100) + 1
+    lines[start]["attempt"]["events"] = count
+    site.write(1, [*lines[: start + 1], *[long] * count, *lines[end:]], recorded=recorded)
+    assert (FlawCode.VOLUME_INVALID in codes(site.verify())) is recorded
+    with opened(site.volumes[0]) as volume, pytest.raises(MalformedInput, match="longer"):
+        next(volume.attempts())
+
+
+def test_an_attempt_that_no_volume_could_give_back_is_not_archived(site: Site, tmp_path: Path) -> None:
+    with open_archive(site.world.path) as archive:
+        stored = next(each for each in archive.attempts() if each.events)
+    long = StoredEvent(1, "x" * MAX_ATTEMPT_BYTES, stored.events[0].hash)
+    with opened(site.volumes[0]) as volume, shelf(tmp_path / "shelf") as shelved, pytest.raises(DocumentError):
+        shelved.write(volume.head, [replace(stored, events=(long,))])
+    assert volumes_at([tmp_path / "shelf"]) == []
 
 
 def test_attempts_swapped_between_volumes_are_found(site: Site) -> None:
