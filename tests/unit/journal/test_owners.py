@@ -1,0 +1,86 @@
+"""Locks that cannot be taken or asked for: a bounded error, never a guess at who lives, and no path in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.contracts.references import OwnerId
+from gateway.contracts.words import End
+from gateway.errors import ConfigurationError, Conflict, JournalUnavailable
+from gateway.journal._owners import Owners
+from gateway.journal._sqlite import SqliteJournal
+
+KEY = bytes(range(32))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def folder(path: Path) -> Path:
+    return path.with_name("journal.db.owners")
+
+
+def test_a_file_where_the_locks_belong_is_a_matter_of_configuration(path: Path, folder: Path) -> None:
+    folder.write_text("")
+    with pytest.raises(ConfigurationError, match=r"journal\.db\.owners") as caught:
+        SqliteJournal.open(path, key=KEY)
+    assert str(path.parent) not in str(caught.value)
+
+
+@pytest.mark.parametrize("call", ["open", "flock"])
+def test_a_lock_that_the_system_refuses_is_a_matter_of_configuration(
+    path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "canary")
+
+    monkeypatch.setattr({"open": "os.open", "flock": "fcntl.flock"}[call], refuse)
+    with pytest.raises(ConfigurationError) as caught:
+        Owners(path)
+    assert "canary" not in str(caught.value)
+
+
+QUESTIONS: dict[str, Callable[[Owners], object]] = {
+    "dead": lambda owners: owners.dead(OwnerId.random()),
+    "others": lambda owners: owners.others(),
+    "sweep": lambda owners: owners.sweep(()),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_where_the_system_does_not_answer_nobody_is_dead(path: Path, folder: Path, question: str) -> None:
+    owners = Owners(path)
+    folder.rename(folder.with_suffix(".away"))
+    folder.write_text("")
+    with pytest.raises(JournalUnavailable) as caught:
+        QUESTIONS[question](owners)
+    assert str(path.parent) not in str(caught.value)
+    owners.release(referred=False)
+
+
+async def test_recovery_of_a_journal_whose_locks_cannot_be_read_is_unavailable(
+    path: Path, folder: Path, tell: Any
+) -> None:
+    one, two = SqliteJournal.open(path, key=KEY), SqliteJournal.open(path, key=KEY)
+    case = await tell.case().recorded(one)
+    assert (await one.append(tell.intended(case.header(), case=case))).admission == "admitted"
+    with pytest.raises(Conflict):
+        await two.compact()
+    folder.rename(folder.with_suffix(".away"))
+    folder.write_text("")
+    for ask in (two.orphans, two.compact):
+        with pytest.raises(JournalUnavailable):
+            await ask()
+    folder.unlink()
+    folder.with_suffix(".away").rename(folder)
+    assert await two.orphans() == []
+    await tell.run(two, await tell.case().recorded(two), End.APPLIED)
+    await one.aclose()
+    await two.aclose()
