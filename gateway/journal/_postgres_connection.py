@@ -90,7 +90,8 @@ class Connection:
     def __init__(self, raw: psycopg.AsyncConnection[dict[str, Any]], answer_seconds: float) -> None:
         self._raw = raw
         self._answer_seconds = answer_seconds
-        self._warned: str | None = None
+        self._turn = asyncio.Lock()  # a warning is of the call that holds it
+        self._warned = False
         raw.add_notice_handler(self._heard)
 
     @classmethod
@@ -130,20 +131,21 @@ class Connection:
         return task.result()
 
     async def _execute(self, query: str, values: Sequence[Any] | dict[str, Any]) -> list[dict[str, Any]]:
-        self._warned = None
-        try:
-            cursor = await self._raw.execute(query, values or None)
-            rows = await cursor.fetchall() if cursor.description else []
-        except psycopg.Error as error:
-            if self._raw.closed or error.sqlstate is None:
+        async with self._turn:
+            self._warned = False
+            try:
+                cursor = await self._raw.execute(query, values or None)
+                rows = await cursor.fetchall() if cursor.description else []
+            except psycopg.Error as error:
+                if self._raw.closed or error.sqlstate is None:
+                    await self.close()
+                    raise Lost from None
+                raise Refused(error.sqlstate, str(error.diag.message_primary)) from None
+            if self._warned:
+                # A wait for the standbys that somebody cancelled ends with a warning and a success that is none.
                 await self.close()
-                raise Lost from None
-            raise Refused(error.sqlstate, str(error.diag.message_primary)) from None
-        if self._warned is not None:
-            # A wait for the standbys that somebody cancelled ends with a warning and a success that is none.
-            await self.close()
-            raise Lost
-        return rows
+                raise Lost
+            return rows
 
     def alive(self) -> bool:
         """Whether the session, as far as can be seen without a round trip, still stands. False is certain."""
@@ -171,7 +173,7 @@ class Connection:
 
     def _heard(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
-            self._warned = notice.sqlstate or "warning"
+            self._warned = True
 
 
 def _readable(descriptor: int) -> bool:

@@ -14,6 +14,7 @@ from gateway.contracts.words import End
 from gateway.errors import JournalFailed, JournalUnavailable
 from gateway.journal import Admission, StoredVolume
 from gateway.journal._postgres import PostgresJournal
+from gateway.journal._postgres_connection import Connection, Lost
 from gateway.testing.postgres_wire import Cut
 
 KEY = bytes(range(32))
@@ -217,6 +218,21 @@ async def test_a_wait_for_the_standbys_that_was_cancelled_acknowledges_nothing(
             await append
     assert await journal.attempt(entry.attempt.identity.attempt) is not None
     await journal.aclose()
+
+
+async def test_a_warning_is_of_the_call_that_it_came_for(postgres_url: str) -> None:
+    """Archiving and questions share a line: a question asked meanwhile takes no warning from it, nor gets one."""
+    connection, _ = await Connection.open(postgres_url)
+    came = asyncio.Event()
+    connection._raw.add_notice_handler(lambda _: came.set())
+    warned = "DO $$ BEGIN RAISE WARNING 'canceling wait for synchronous replication'; PERFORM pg_sleep(0.2); END $$"
+    archiving = asyncio.create_task(connection.call(warned))
+    await came.wait()
+    asking = asyncio.create_task(connection.call("SELECT 1 AS one"))
+    with pytest.raises(Lost):
+        await archiving
+    with pytest.raises(Lost):  # the line is given up; the next question gets a new one
+        await asking
 
 
 async def test_what_was_acknowledged_outlives_kill_9_of_the_server(postgres: Any, postgres_url: str, tell: Any) -> None:
