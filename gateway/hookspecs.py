@@ -72,7 +72,11 @@ class CredentialSource(Protocol):
 
 
 class AuditSink(Protocol):
-    """A further keeper of audit events. Returning acknowledges; raising, or being late, refuses."""
+    """A further keeper of audit events. Returning acknowledges; raising, or being late, refuses.
+
+    Before an intent the journal is first, afterwards every sink is: what a sink keeps of an effect or an end may be
+    what the journal then did not take, and two processes may each have told it how an attempt went on. What happened
+    is what the journal holds; an event with a hash that is not there is of an append that never was."""
 
     async def ready(self) -> None:
         """Prove, now, that events can be accepted (GATE-28)."""

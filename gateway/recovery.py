@@ -19,11 +19,15 @@ from gateway.ports import Ports
 async def recover(ports: Ports) -> list[Outcome]:
     """The outcomes of all orphaned attempts, each recorded by one append (AUDITING → ERROR).
 
-    An attempt that another process recovered first is left to it. Raises `JournalUnavailable` or
+    An attempt that another process recovered first is left to it; it is asked for again right before the sinks hear of
+    it, so that they seldom hear of an end that the journal then does not take. Raises `JournalUnavailable` or
     `JournalFailed` where the journal cannot take them.
     """
     outcomes = []
     for orphan in await ports.journal.orphans():
+        recorded = await ports.journal.attempt(orphan.attempt)
+        if recorded is None or recorded.outcome is not None:
+            continue
         attempt, now = orphan.resumable(), ports.clock.now()
         attempt = attempt.record(Signal.EFFECT_RECORDED, now, effect=Effect.UNKNOWN, code=Code.OWNER_DIED)
         attempt, _ = await ports.sinks.accept(attempt, attempt.pending)

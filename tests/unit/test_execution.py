@@ -107,6 +107,7 @@ class Script:
     recorded: list[tuple[Any, ...]] = field(default_factory=list)
     failing_record: Exception | None = None
     found: list[AttemptFile] = field(default_factory=list)
+    meanwhile: dict[AttemptId, Outcome] = field(default_factory=dict)
     why_moved: Code = Code.PROPOSAL_WITHDRAWN
     spent: list[Authorization] = field(default_factory=list)
 
@@ -137,6 +138,10 @@ class Script:
 
     async def orphans(self) -> Sequence[AttemptFile]:
         return self.found
+
+    async def attempt(self, attempt: AttemptId) -> AttemptFile | None:
+        [file] = [file for file in self.found if file.attempt == attempt]
+        return replace(file, outcome=self.meanwhile.get(attempt))
 
     async def accept(self, events: Sequence[tuple[str, Event]]) -> None:
         self.said.append("sink")
@@ -546,6 +551,15 @@ async def test_an_orphan_becomes_an_error_of_unknown_effect_in_one_append(refusi
     assert (outcome.attempt, outcome.state, outcome.code) == (file.attempt, State.ERROR, Code.OWNER_DIED)
     assert outcome.notice_outstanding
     assert entry.attempt.pending[0].previous == file.links[-1].hash
+
+
+async def test_of_an_orphan_that_has_ended_meanwhile_the_sinks_hear_nothing() -> None:
+    first, second = await orphan(), await orphan()
+    (ended,) = await recover(Script(found=[first]).ports())
+    script = Script(found=[first, second], meanwhile={first.attempt: ended})
+    assert [outcome.attempt for outcome in await recover(script.ports())] == [second.attempt]
+    assert [{event.attempt for event in batch} for batch in script.offered] == [{second.attempt}]
+    assert [entry.attempt.identity.attempt for entry in script.entries] == [second.attempt]
 
 
 async def test_an_orphan_that_another_process_recovered_first_is_left_to_it() -> None:
