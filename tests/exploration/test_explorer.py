@@ -19,7 +19,6 @@ from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Particulars
 from gateway.contracts.words import Effect, End, Next, State
 from gateway.gateway import Gateway
-from gateway.journal import Intent
 from gateway.journal import _sqlite_writes as writes
 
 CALM = Weather(whole=False, clocks=False, cancels=False)
@@ -69,16 +68,14 @@ def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             stage.image.execute(f"DROP TABLE {table}")
             stage.image.execute(f"CREATE TABLE {table} ({columns}) STRICT")
+        [attempts] = stage.image.execute("SELECT sql FROM sqlite_schema WHERE name = 'attempts'").fetchone()
+        stage.image.execute("DROP TABLE attempts")
+        stage.image.execute(attempts.replace("attempt_key TEXT UNIQUE", "attempt_key TEXT"))
         return stage
 
-    def of_one_attempt_only(*, attempt_key: str, **parts: Any) -> Intent:
-        return Intent(attempt_key=f"{attempt_key}{len(made)}{made.append(attempt_key) or ''}", **parts)
-
-    made: list[str] = []
     monkeypatch.setattr(Stage, "set_up", unlocked)
     monkeypatch.setattr(writes, "_key_taken", lambda connection, entry: None)
     monkeypatch.setattr(writes, "_intent_refused", lambda connection, entry, intent: None)
-    monkeypatch.setattr(execution, "Intent", of_one_attempt_only)
 
 
 @pytest.mark.usefixtures("without_keys")
