@@ -68,12 +68,12 @@ class CaldavAdapter:
             idempotency=Idempotency.UNIQUE,
             exclusivity=Exclusivity.NONE,
             observation=Basis.BY_KEY,
-            requests_per_attempt=8,  # readiness 3, commit 3 (PUT, GET, REPORT), observe 2
+            requests_per_attempt=9,  # readiness 3, commit 3 (PUT, GET, REPORT), observe 3
         )
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
         """The collection is there, the credentials are accepted, a write is allowed, the target is open."""
-        reply = await read.request("PROPFIND", "", content=dav.PROBE, headers={"Content-Type": _XML_TYPE, "Depth": "0"})
+        reply = await self._probe(read)
         if reply.status_code != 207:
             return Readiness.refuted(READS.get(reply.status_code, Code.EXTERNAL_UNAVAILABLE))
         try:
@@ -117,12 +117,17 @@ class CaldavAdapter:
             return Receipt.unknown()
 
     async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
-        """Looks at the appointment's address, then for its UID in the collection."""
+        """Looks at the appointment's address, then for its UID in the collection. That nothing is there counts only for
+        a caller whom readiness would let write: a calendar may hide private events from everybody else."""
+        request = query.request
         try:
-            found = await self._find(query.request, read)
+            found = await self._find(request, read)
+            seen = found is not None or (request.operation is Operation.BOOK and await self._sees_all(request, read))
         except _UNREADABLE:
+            seen = False
+        if not seen:
             return Observation(finding=ObservationFinding.INDETERMINATE, basis=Basis.BY_KEY)
-        request, etag = query.request, found.etag if found else None
+        etag = found.etag if found else None
         return Observation(
             finding=mapping.finding(
                 request,
@@ -132,6 +137,20 @@ class CaldavAdapter:
             basis=Basis.BY_KEY,
             version=etag,
             identifier=f"{mapping.uid_of(request)}.ics" if found else None,
+        )
+
+    async def _probe(self, read: httpx.AsyncClient) -> httpx.Response:
+        headers = {"Content-Type": _XML_TYPE, "Depth": "0"}
+        return await read.request("PROPFIND", "", content=dav.PROBE, headers=headers)
+
+    async def _sees_all(self, request: Request, read: httpx.AsyncClient) -> bool:
+        """Whether the server knows who is asking, and grants the write that would have made the appointment."""
+        reply = await self._probe(read)
+        collection = dav.read_collection(reply.content) if reply.status_code == 207 else None
+        return (
+            collection is not None
+            and replies.credentials_proof(request, collection) is Proof.PROVEN
+            and replies.write_proof(request, collection) is Proof.PROVEN
         )
 
     async def _judge(

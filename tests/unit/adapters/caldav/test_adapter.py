@@ -76,6 +76,36 @@ async def test_a_look_that_fails_after_the_write_leaves_it_unknown(make_request:
     assert seen.finding is ObservationFinding.INDETERMINATE
 
 
+PRINCIPAL = "<current-user-principal><href>/me/</href></current-user-principal>"
+NOBODY = "<current-user-principal><unauthenticated/></current-user-principal>"
+ALL = "<current-user-privilege-set><privilege><all/></privilege></current-user-privilege-set>"
+READ = "<current-user-privilege-set><privilege><read/></privilege></current-user-privilege-set>"
+
+
+@pytest.mark.requirement("GATE-25")
+@pytest.mark.parametrize(
+    ("status", "body", "finding"),
+    [
+        pytest.param(207, COLLECTION, ObservationFinding.ABSENT, id="known-and-may-write"),
+        pytest.param(207, COLLECTION.replace(PRINCIPAL, NOBODY), ObservationFinding.INDETERMINATE, id="anonymous"),
+        pytest.param(207, COLLECTION.replace(PRINCIPAL, ""), ObservationFinding.INDETERMINATE, id="no-principal"),
+        pytest.param(207, COLLECTION.replace(ALL, READ), ObservationFinding.INDETERMINATE, id="may-only-read"),
+        pytest.param(207, "<html/>", ObservationFinding.INDETERMINATE, id="unreadable"),
+        pytest.param(401, COLLECTION, ObservationFinding.INDETERMINATE, id="refused"),
+    ],
+)
+async def test_that_nothing_is_there_counts_only_for_a_caller_who_would_see_it(
+    make_request: MakeRequest, status: int, body: str, finding: ObservationFinding
+) -> None:
+    request = make_request()
+    with respx.mock(base_url=BASE) as server:
+        server.get(f"{request.native_key()}.ics").respond(404)
+        server.request("REPORT", BASE).respond(207, text='<multistatus xmlns="DAV:"/>')
+        server.request("PROPFIND", BASE).respond(status, text=body)
+        async with client() as read:
+            assert (await CaldavAdapter().observe(Query(request=request), read)).finding is finding
+
+
 @pytest.mark.requirement("ADAPT-05")
 @pytest.mark.parametrize("tag", [None, '"another"'])
 async def test_a_change_without_the_approved_version_is_never_sent(make_request: MakeRequest, tag: str | None) -> None:
