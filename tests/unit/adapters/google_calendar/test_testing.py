@@ -188,7 +188,7 @@ async def test_the_run_is_let_in_as_the_vendor_lets_in_a_program(tmp_path: Path)
 async def test_a_run_that_asks_for_its_token_wrongly_is_not_let_in(tmp_path: Path, wrong: dict[str, Any]) -> None:
     use = TARGET.connection.credential
     assert use.token is not None
-    async with testing.start(tmp_path / "twin.db", use.scheme) as premises:
+    async with testing.twin(use.scheme).start(tmp_path / "twin.db") as premises:
         token = use.token.model_copy(update={"url": premises.token_url} | wrong)
         request = asked(base=premises.base_url, credential=use.model_copy(update={"token": token}))
         async with AdapterHarness(GoogleCalendarAdapter(), request, secret=premises.secrets["vendor"]) as attempt:
