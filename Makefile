@@ -78,6 +78,7 @@ mutate: $(VENV)/mutation.stamp ## try the tests on mutants of the code (MODULES=
 docs: $(VENV)/dev.stamp ## make what is made from the code again: failures, audit events, conformance, adapters and replies, hostile peers
 	$(BIN)/python -m conformance.documents.reference
 	$(BIN)/python -m tests.peers.page
+	$(BIN)/python -m mutation.report
 
 chaos: $(VENV)/dev.stamp ## kill gateways and their PostgreSQL server at random, and check every key (SECONDS=600 SEED=1)
 	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)

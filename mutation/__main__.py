@@ -15,12 +15,11 @@ from rich.table import Table
 
 from mutation import tree
 from mutation.mutants import Fate, Mutant, read
-from mutation.report import Results, cells, judge, page, total
+from mutation.report import PAGE, Results, judge, keep, kept, page, total, tried
 from mutation.survivors import justifications
 from mutation.units import ROOT, Unit, chosen, units
 
 PLACE = ROOT / "build" / "mutation"
-PAGE = ROOT / "docs" / "mutation.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--told", action="store_true", help="run nothing: judge what the last runs found")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as one JSON document")
-    parser.add_argument("--write", action="store_true", help="write docs/mutation.md")
+    parser.add_argument(
+        "--write", action="store_true", help="keep the figures, and make docs/mutation.md of all that are kept"
+    )
     given = parser.parse_args(arguments)
     taken = chosen(given.unit, units())
     for unit in taken:
@@ -46,10 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         given.json.write_text(json.dumps([one.plain() for one in results], indent=1) + "\n", encoding="utf-8")
     if given.write:
-        if given.unit:
-            raise SystemExit("the page tells of every unit; name none")
-        modules = [module for unit in untried for module in unit.modules]
-        PAGE.write_text(page(results, modules, version("mutmut")), encoding="utf-8")
+        keep(version("mutmut"), (one.figures() for one in results))
+        PAGE.write_text(page(*kept(), tried()), encoding="utf-8")
     for unit in untried:
         print(f"{unit.name}: not tried to the end on today's code", file=sys.stderr)  # noqa: T201 (the command's answer)
     return 1 if untried or any(one.left or one.stale for one in results) else 0
@@ -95,9 +94,11 @@ def _is_tried(unit: Unit) -> bool:
 def _tell(results: Sequence[Results]) -> None:
     console = Console(width=120)
     table = Table("module", *("mutants", "killed", "timeouts", "justified", "left", "score"))
-    for one in results:
-        table.add_row(*cells(one))
-    table.add_row(*total(results))
+    figures = [one.figures() for one in results]
+    for each in figures:
+        table.add_row(*each.cells)
+    if figures:
+        table.add_row(*total(figures))
     console.print(table)
     for one in results:
         for mutant in one.left:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mutation.report import PAGE, kept, page, tried
 from mutation.survivors import Justification, justifications
 from mutation.units import ROOT, units
 
@@ -67,3 +69,16 @@ def test_a_justification_that_lacks_a_member_is_none(tmp_path: Path, missing: st
     )
     with pytest.raises(KeyError):
         justifications(tmp_path)
+
+
+def test_the_page_is_made_of_what_is_kept_and_says_what_has_changed_since() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(*kept(), tried()), "run `make docs`"
+
+
+def test_figures_of_other_code_are_told_apart() -> None:
+    of_today = next(each for each in kept()[1] if each.is_of_today)
+    other = replace(of_today, code="0" * 64)
+    told = page("3", [other], [other.module, "gateway/never.py"])
+    assert f"Changed since they were tried:\n\n- `{other.module}`\n" in told
+    assert "Never tried to the end:\n\n- `gateway/never.py`\n" in told
+    assert "Changed since" not in page("3", [of_today], [of_today.module])
