@@ -226,20 +226,20 @@ class Entry:
         return any(each == name and authority in ("", by) for each, by in shown)
 
     def is_as_approved(self, request: Request) -> bool:
-        """Whether service, place, and people with devices are the approved ones, as far as they are shown."""
+        """Whether time, service, place, and people with devices are the approved ones. Of these, only what is made or
+        moved must show its time."""
         names, what = request.identifiers, request.particulars
+        untimed = request.operation is Operation.CANCEL and not self.spans
         people = {names[each.participant] for each in what.participants}
         approved = {("AIS",): {names[what.service]}, ("AIL",): {names[what.location]}, ("AIP", "AIG"): people}
         shown = {kinds: {name for kind, name in self.resources if kind in kinds} for kinds in approved}
-        return all(shown[kinds] in (set(), approved[kinds]) for kinds in approved)
+        timed = untimed or self.spans == {(what.start, what.end)}
+        return timed and all(shown[kinds] in (set(), approved[kinds]) for kinds in approved)
 
     def carries_out(self, request: Request) -> bool:
-        """Whether this is what was approved, and nothing else. A cancelled appointment need not show its time."""
-        what = request.particulars
-        silent = request.operation is Operation.CANCEL and not self.spans
+        """Whether this is what was approved, and nothing else."""
         whole = self.placer == placer_id(request) and self.statuses <= {self.status}
-        timed = silent or self.spans == {(what.start, what.end)}
-        return whole and timed and self.is_of_patient(request) and self.is_as_approved(request)
+        return whole and self.is_of_patient(request) and self.is_as_approved(request)
 
 
 def entries(reply: Message, request: Request) -> tuple[Entry, ...]:

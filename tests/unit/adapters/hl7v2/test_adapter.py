@@ -339,6 +339,24 @@ async def test_a_reschedule_may_lead_to_other_people_a_place_or_a_service(
         assert (await partner.ready(asking(operation, version=version))).target is target
 
 
+@pytest.mark.requirement("GATE-24", "CARD-09")
+@pytest.mark.parametrize(
+    ("times", "target"),
+    [
+        ("^^^20310303100000^20310303103000", TargetState.OPEN),
+        ("^^^20310303110000^20310303113000", TargetState.CHANGED),
+        ("^^^20310303100000^20310303110000", TargetState.CHANGED),
+    ],
+)
+async def test_a_cancellation_is_of_the_hour_that_was_shown(
+    partner: Any, asking: Asking, says: Any, shows: Any, times: str, target: TargetState
+) -> None:
+    request = asking(Operation.CANCEL)
+    partner.says["/SQM/S25"] = answering(says, shows(key_of(request), times=times), *WHOLE, status="OK")
+    version = (await partner.look(request)).version
+    assert (await partner.ready(asking(Operation.CANCEL, version=version))).target is target
+
+
 async def test_what_is_not_there_and_what_is_there_twice(partner: Any, asking: Asking, says: Any, shows: Any) -> None:
     request = asking(Operation.CANCEL)
     partner.says["/SQM/S25"] = answering(says)
