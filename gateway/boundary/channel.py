@@ -69,9 +69,7 @@ class HttpChannel:
         await self.wire.write(self._spelled(outgoing))
         for _ in range(MAX_INTERIM_REPLIES):
             event = await self._event()
-            if isinstance(event, h11.Response) or (
-                isinstance(event, h11.InformationalResponse) and event.status_code == 101
-            ):
+            if isinstance(event, h11.Response):
                 return Head(event.status_code, httpx.Headers(event.headers.raw_items()))
         raise ReplyMalformedError
 
@@ -106,9 +104,6 @@ class HttpChannel:
                 event = self._protocol.next_event()
                 if event is not h11.NEED_DATA:
                     return event
-                received = await self.wire.read()
-                if not received and self._protocol.their_state is h11.SEND_RESPONSE:
-                    raise ReplyMalformedError
-                self._protocol.receive_data(received)
+                self._protocol.receive_data(await self.wire.read())  # none is the end, which h11 admits where it may
             except h11.RemoteProtocolError:
                 raise ReplyMalformedError from None

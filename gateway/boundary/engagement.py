@@ -183,7 +183,7 @@ class Engagement:
             lasting=self.connection.limits.request_seconds,
         )
         seen = ending.value
-        proven = session.fault is None and session.replies > 0
+        proven = session.fault is None and session.answered
         if seen is None or not proven or not _within(seen.basis, self.descriptor.observation):
             return Look(finding=ObservationFinding.INDETERMINATE, basis=Basis.NONE, requests=session.requests)
         return Look(
@@ -265,7 +265,7 @@ def _refuted(seen: Readiness, cause: Code | None) -> Code | None:
 def _unproven(seen: Readiness, session: Session) -> Code | None:
     """Being reachable is proven by a reply in this very phase, whatever the adapter remembers (I4)."""
     proofs = (seen.available, seen.credentials, seen.authorised)
-    if all(proof is Proof.PROVEN for proof in proofs) and seen.target is TargetState.OPEN and session.replies > 0:
+    if all(proof is Proof.PROVEN for proof in proofs) and seen.target is TargetState.OPEN and session.answered:
         return None
     return session.cause or Code.READINESS_UNVERIFIABLE
 

@@ -114,7 +114,7 @@ def _spoken(outgoing: Outgoing) -> bytes:
 
 def _field(header: bytes, number: int) -> bytes:
     """A field of MSH, which counts its separator as the first."""
-    fields = header.split(b"|", 20)
+    fields = header.split(b"|")
     return fields[number - 1] if len(fields) >= number else b""
 
 

@@ -88,13 +88,13 @@ class Door:
 
 
 class Session(httpx.AsyncBaseTransport):
-    """One phase's transport. `requests` counts those let through, `replies` the complete ones that the adapter got.
+    """One phase's transport. `requests` counts those let through; `answered`: whether the adapter got a complete reply.
     `token` is the attempt's access token, where it has one: as an earlier phase left it, then as this one does."""
 
     def __init__(self, door: Door, *, writes: bool, token: Token | None = None) -> None:
         self.token = token
         self.requests = 0
-        self.replies = 0
+        self.answered = False
         self.fault: Code | None = None
         self.cause: Code | None = None
         self._door = door
@@ -202,7 +202,7 @@ class Session(httpx.AsyncBaseTransport):
             self._refuse(Code.ADAPTER_FAULT)
         headers += rules.own_headers(place, method, body, credential=self._credential)
         reply = await self._carried(place, Outgoing(method, place.target, headers, body), url, mutation)
-        self.replies += 1
+        self.answered = True
         return reply
 
     async def _carried(
@@ -340,7 +340,6 @@ class Session(httpx.AsyncBaseTransport):
             head.status,
             headers=rules.reply_headers(head.headers, head.status, method, url, mutating=mutation is not None),
             stream=httpx.ByteStream(content),
-            extensions={"http_version": b"HTTP/1.1"},
         )
 
     def _disown(self) -> None:
@@ -352,7 +351,7 @@ class Session(httpx.AsyncBaseTransport):
     def _judge(self, method: str, head: Head) -> None:
         status, headers = head.status, head.headers
         size = sum(len(name) + len(value) for name, value in headers.raw)
-        whole = status >= 200 and rules.marks_its_end(method, status, headers)
+        whole = rules.marks_its_end(method, status, headers)
         if not whole or rules.is_encoded(headers) or size > rules.MAX_HEADER_BYTES:
             raise _ReplyRefusedError(Code.REPLY_UNRECOGNISED)
         if rules.is_cached(headers):

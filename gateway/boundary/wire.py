@@ -98,13 +98,10 @@ class Wire:
         self.writes = 0
         self.hung_up = False
         self._closed = closed
-        self._cut = False
         self._ends = _Ends()
         self._transport: asyncio.Transport | None = None
 
-    async def connect(
-        self, addresses: Sequence[Address], port: int, *, tls: ssl.SSLContext | None = None, host: str = ""
-    ) -> None:
+    async def connect(self, addresses: Sequence[Address], port: int, *, tls: ssl.SSLContext | None, host: str) -> None:
         """Connect to the first checked address that answers; with `tls` its certificate must be `host`'s.
 
         Raises `WireError`, or `WireClosedError` where the session was closed meanwhile.
@@ -165,9 +162,8 @@ class Wire:
 
     def cut(self) -> None:
         """Break the connection now, without awaiting anything: no byte that is still buffered leaves."""
-        if self._transport is None or self._cut:
+        if self._transport is None:
             return
-        self._cut = True
         with contextlib.suppress(OSError):  # already closed
             held = self._transport.get_extra_info("socket")
             if held is not None:

@@ -88,6 +88,15 @@ async def test_an_adapters_own_error_is_its_fault_whatever_the_wire_did_before(p
     assert await (await practice.engage()).readiness() is Code.ADAPTER_FAULT
 
 
+async def test_a_transport_error_of_the_adapters_own_making_is_its_fault(practice: Any) -> None:
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        await read.get("ready")
+        raise httpx.ConnectError("made up")
+
+    practice.guest.ready = ready
+    assert await (await practice.engage()).readiness() is Code.ADAPTER_FAULT
+
+
 async def test_a_request_that_http_cannot_carry_is_a_fault_that_no_receipt_covers_up(practice: Any, peer: Any) -> None:
     async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
         with contextlib.suppress(httpx.HTTPError):

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.boundary.rules import MAX_BODY_BYTES
 from gateway.config import Bounds
 from gateway.contracts.adapter import (
     Authorized,
@@ -149,18 +150,33 @@ async def test_a_second_write_after_a_failed_connection_is_refused_too(practice:
     """The first was admitted and is gone: asking again would be a retry, although nothing left."""
 
     async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
-        with contextlib.suppress(httpx.HTTPError):
+        with pytest.raises(httpx.ReadError, match="broke"):
             await write.put("event", content=failing())
-        await write.put("event")
-        return Receipt.applied()
-
-    async def failing() -> AsyncIterator[bytes]:
-        yield b"half"
-        raise httpx.ReadError("the source of the body broke")
+        with contextlib.suppress(httpx.HTTPError):
+            await write.put("event")
+        return Receipt.refused(Code.SLOT_TAKEN)
 
     practice.guest.act = act
     result = await practice.commit()
     assert (result.effect, result.code, peer.mutations) == (Effect.NOT_SENT, Code.ADAPTER_FAULT, 0)
+
+
+async def failing() -> AsyncIterator[bytes]:
+    yield b"half"
+    raise httpx.ReadError("the source of the body broke")
+
+
+async def test_a_read_whose_body_fails_does_not_use_up_the_write(practice: Any, peer: Any) -> None:
+    async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        for method, target in (("REPORT", "events"), ("POST", "search?a=1?b=2")):
+            with pytest.raises(httpx.ReadError, match="broke"):
+                await write.request(method, target, content=failing())
+        await write.put("event")
+        return Receipt.applied()
+
+    practice.guest.claims, practice.guest.act = {"safe_posts": ("/search",)}, act
+    assert (await practice.commit()).effect is Effect.APPLIED
+    assert [call.method for call in peer.calls] == ["GET", "PUT"]
 
 
 @pytest.mark.requirement("CARD-02", "FAIL-20")
@@ -481,6 +497,57 @@ async def test_megabytes_in_a_body_send_nothing(practice: Any, peer: Any) -> Non
     practice.guest.act = act
     result = await practice.commit()
     assert (result.effect, result.code, peer.mutations) == (Effect.NOT_SENT, Code.ADAPTER_FAULT, 0)
+
+
+async def flooding(client: httpx.AsyncClient) -> None:
+    await client.request("REPORT", "ready", content=b"x" * (MAX_BODY_BYTES + 1))
+
+
+async def hiding_a_body(client: httpx.AsyncClient) -> None:
+    await client.request("GET", "ready", content=b"PUT /event HTTP/1.1\r\n\r\n")
+
+
+async def going_around_the_client(client: httpx.AsyncClient) -> None:
+    request = httpx.Request("REPORT", client.base_url.join("ready"), content=iter([b"synchronous"]))
+    await client._transport.handle_async_request(request)
+
+
+@pytest.mark.parametrize("wrong", [flooding, hiding_a_body, going_around_the_client])
+async def test_a_body_that_is_refused_is_a_fault_that_no_readiness_covers_up(
+    practice: Any, peer: Any, wrong: Callable[[httpx.AsyncClient], Awaitable[None]]
+) -> None:
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        await read.get("ready")
+        with pytest.raises(httpx.LocalProtocolError):
+            await wrong(read)
+        return Readiness.proven()
+
+    practice.guest.ready = ready
+    assert await (await practice.engage()).readiness() is Code.ADAPTER_FAULT
+    assert [call.method for call in peer.calls] == ["GET"]
+
+
+async def test_a_body_may_fill_its_bound(practice: Any, peer: Any) -> None:
+    async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        await write.put("event", content=b"x" * MAX_BODY_BYTES)
+        return Receipt.applied()
+
+    practice.guest.act = act
+    assert (await practice.commit()).effect is Effect.APPLIED
+    assert [len(call.body) for call in peer.calls] == [0, MAX_BODY_BYTES]
+
+
+async def test_a_redirect_that_the_adapter_did_not_ask_to_follow_is_not_followed(
+    practice: Any, peer: Any, answer: Answer
+) -> None:
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        moved = (await read.get("ready")).status_code == 302
+        return Readiness.refuted(Code.EXTERNAL_FORBIDDEN) if moved else Readiness.proven()
+
+    peer.on["GET /ready"] = answer(302, Location="/elsewhere")
+    practice.guest.ready = ready
+    assert await (await practice.engage()).readiness() is Code.EXTERNAL_FORBIDDEN
+    assert [call.target for call in peer.calls] == ["/ready"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+from gateway.boundary.channel import Head, Outgoing, ReplyMalformedError
 from gateway.boundary.credentials import _load
+from gateway.boundary.mllp import MllpChannel
+from gateway.boundary.rules import Destination
 from gateway.contracts.adapter import Authorized, Readiness, Receipt, Request
 from gateway.contracts.connection import CredentialUse, Limits, Scheme
 from gateway.contracts.failures import Code
@@ -27,6 +30,7 @@ from tests.peers.peer import Call, Peer, framed
 QUERY = b"MSH|^~\\&|A|B|C|D|20310304090000+0000||SQM^S25^SQM_S25|q1|T|2.5.1\rQRD|x\r"
 WRITE = b"MSH|^~\\&|A|B|C|D|20310304090000+0000||SRM^S01^SRM_S01|w1|T|2.5.1\rARQ|x\r"
 ENHANCED = WRITE.replace(b"2.5.1", b"2.5.1|||AL|AL")
+PROFILED = ENHANCED.replace(b"AL|AL", b"AL|AL|DEU|UNICODE UTF-8|||profile^^1.2^ISO|a^b|c^d|e^f|g^h")
 REPLY = b"MSH|^~\\&|C|D|A|B|20310304090000+0000||SRR^S01^SRR_S01|r1|T|2.5.1\rMSA|AA|w1\r"
 ACCEPTED = REPLY.replace(b"AA", b"CA")
 
@@ -71,6 +75,39 @@ async def test_a_commit_is_one_message_on_a_connection_of_its_own(practice: Any,
     assert (result.effect, result.code, result.mutating_requests) == (Effect.APPLIED, Code.COMMITTED, 1)
     assert [(call.target, call.body) for call in peer.calls] == [("/SQM/S25", QUERY), ("/SRM/S01", WRITE)]
     assert [(call.connection, call.ordinal) for call in peer.calls] == [(1, 1), (2, 1)]
+
+
+async def test_a_reply_is_a_200_of_the_messages_own_type(practice: Any, peer: Peer) -> None:
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        replies = [await read.post("SQM/S25", content=QUERY) for _ in range(2)]
+        headers = {"content-type": "x-application/hl7-v2+er7", "content-length": str(len(REPLY))}
+        assert [(each.status_code, dict(each.headers), each.content) for each in replies] == [(200, headers, REPLY)] * 2
+        return Readiness.proven()
+
+    practice.guest.ready = ready
+    assert await (await practice.engage()).readiness() is None
+    assert [(call.connection, call.ordinal) for call in peer.calls] == [(1, 1), (2, 1)]  # a connection for each
+
+
+async def test_a_reply_that_is_not_whole_yet_may_be_as_long_as_the_connection_admits() -> None:
+    class Pieces:
+        def __init__(self) -> None:
+            self.pieces = [framed(REPLY)[:-2], framed(REPLY)[-2:]]
+
+        async def write(self, content: bytes) -> None:
+            pass
+
+        async def read(self) -> bytes:
+            return self.pieces.pop(0)
+
+    async def asked(most_bytes: int) -> Head:
+        wire: Any = Pieces()
+        channel = MllpChannel(Destination("mllp", "localhost", 2575, b""), wire, most_bytes)
+        return await channel.ask(Outgoing("POST", b"/SRM/S01", [], WRITE))
+
+    assert (await asked(len(REPLY) + 1)).status == 200  # with the byte that begins its frame
+    with pytest.raises(ReplyMalformedError):
+        await asked(len(REPLY))
 
 
 @pytest.mark.requirement("CARD-02")
@@ -218,8 +255,10 @@ async def test_a_frame_that_comes_in_pieces_is_one(practice: Any, peer: Peer) ->
         (ENHANCED, framed(REPLY), Effect.APPLIED, Code.COMMITTED),
         (ENHANCED, framed(ACCEPTED.replace(b"CA", b"CE")), Effect.UNKNOWN, Code.REPLY_DEVIATES),
         (ENHANCED, framed(ACCEPTED) + framed(ACCEPTED), Effect.UNKNOWN, Code.REPLY_DEVIATES),
+        (ENHANCED, framed(ACCEPTED.replace(b"CA", b"CAx")), Effect.UNKNOWN, Code.REPLY_DEVIATES),
+        (PROFILED, framed(ACCEPTED) + framed(REPLY), Effect.APPLIED, Code.COMMITTED),
     ],
-    ids=["both", "not asked for", "both, not asked for", "none", "refused", "twice"],
+    ids=["both", "not asked for", "both, not asked for", "none", "refused", "twice", "another word", "a long header"],
 )
 async def test_an_acceptance_is_interim_where_an_application_reply_was_asked_for_too(
     practice: Any, peer: Peer, message: bytes, said: bytes, effect: Effect, code: Code
@@ -279,6 +318,7 @@ class Receiver:
     def __init__(self, tls: ssl.SSLContext) -> None:
         self.messages: list[bytes] = []
         self.connections = 0
+        self.protocols: list[str | None] = []
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve)
@@ -311,6 +351,7 @@ class Receiver:
                 while plain.recv(4096):
                     pass
             return
+        self.protocols.append(connection.selected_alpn_protocol())
         with connection, suppress(OSError):
             while received := connection.recv(4096):
                 self.messages.append(received)
@@ -319,13 +360,20 @@ class Receiver:
 
 @contextmanager
 def over_tls(
-    practice: Any, authority: Authority, clients: Authority, version: ssl.TLSVersion, secret: str | None
+    practice: Any,
+    authority: Authority,
+    clients: Authority,
+    version: ssl.TLSVersion,
+    secret: str | None,
+    wanted: ssl.VerifyMode = ssl.CERT_REQUIRED,
 ) -> Iterator[Receiver]:
-    """A receiver that wants a certificate of the clients' authority, and the practice's connection to it."""
+    """A receiver that wants a certificate of the clients' authority, and the practice's connection to it. It would
+    speak HTTP, too."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(authority.chain)
     server.load_verify_locations(clients.chain)
-    server.verify_mode, server.maximum_version = ssl.CERT_REQUIRED, version
+    server.verify_mode, server.maximum_version = wanted, version
+    server.set_alpn_protocols(["http/1.1"])
     with Receiver(server) as receiver:
         scheme = Scheme.NONE if secret is None else Scheme.CLIENT_CERTIFICATE
         use = CredentialUse(scheme=scheme, name=None if secret is None else "partner")
@@ -357,6 +405,17 @@ async def test_a_client_is_known_by_its_certificate(
         result = await practice.commit()
     assert (result.effect, result.mutating_requests) == (Effect.APPLIED, 1)
     assert receiver.messages == [framed(QUERY), framed(WRITE)]
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "none"])
+async def test_who_sends_frames_offers_no_http(
+    practice: Any, authority: Authority, authority_of_another: Authority, own: bool
+) -> None:
+    pem = authority_of_another.chain.read_text() if own else None
+    version = ssl.TLSVersion.TLSv1_3
+    with over_tls(practice, authority, authority_of_another, version, pem, ssl.CERT_OPTIONAL) as receiver:
+        assert await (await practice.engage()).readiness() is None
+    assert receiver.protocols == [None]
 
 
 @VERSIONS

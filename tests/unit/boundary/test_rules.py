@@ -276,3 +276,12 @@ def test_the_location_of_what_was_created_is_no_redirect() -> None:
     created = httpx.Headers({"Location": "/Appointment/1"})
     kept = rules.reply_headers(created, 201, "POST", httpx.URL("https://calendar.example/start"), mutating=True)
     assert kept["location"] == "/Appointment/1"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "encrypted", "is_mllp"),
+    [("http", False, False), ("https", True, False), ("mllp", False, True), ("mllps", True, True)],
+)
+def test_a_scheme_says_whether_to_encrypt_and_what_to_speak(scheme: str, encrypted: bool, is_mllp: bool) -> None:
+    place = rules.destination(httpx.URL(f"{scheme}://calendar.example:443/"), HOSTS)
+    assert (place.encrypted, place.is_mllp) == (encrypted, is_mllp)

@@ -153,7 +153,7 @@ async def test_a_name_that_does_not_resolve_is_not_repeated(practice: Any, caplo
 async def test_nothing_is_written_once_the_session_is_closed(peer: Any) -> None:
     closed: list[bool] = []
     wire = Wire(lambda: bool(closed))
-    await wire.connect((ip_address("127.0.0.1"),), peer.port)
+    await wire.connect((ip_address("127.0.0.1"),), peer.port, tls=None, host="127.0.0.1")
     closed.append(True)
     with pytest.raises(WireClosedError):
         await wire.write(b"PUT / HTTP/1.1\r\n\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import logging
@@ -101,6 +102,7 @@ async def test_one_token_is_fetched_before_the_adapter_is_asked_and_serves_all_p
     (asked,) = fetches(peer)
     assert parse_qs(asked.body.decode()) == {"grant_type": ["client_credentials"], "scope": ["calendar"]}
     assert asked.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert asked.headers["accept"] == "application/json"
     assert (vault.asked, peer.mutations, engagement.requests) == (1, 1, 4)
 
 
@@ -216,21 +218,25 @@ async def test_a_commit_that_meets_401_is_sent_once_and_its_look_has_a_fresh_tok
     peer.on["PUT"] = answer(401)
     result = await engagement.commit(practice.authorization())
     assert (result.effect, result.requests, peer.mutations) == (Effect.UNKNOWN, 1, 1)
-    assert (await engagement.observe()).finding is ObservationFinding.PRESENT
+    look = await engagement.observe()
+    assert (look.finding, look.requests) == (ObservationFinding.PRESENT, 2)
     assert carried(peer)[-1] == "Bearer canary-token-2"
     assert engagement.requests == len(peer.calls) == 5
 
 
+@pytest.mark.parametrize("declared", [2, 3])
 async def test_a_second_token_in_one_attempt_comes_out_of_the_adapters_number(
-    practice: Any, peer: Any, answer: Answer, vault: Vault
+    practice: Any, peer: Any, answer: Answer, vault: Vault, declared: int
 ) -> None:
-    practice.guest.claims = {"requests_per_attempt": 2}
+    """Of two, readiness and commit leave none for it; of three, it is the last."""
+    practice.guest.claims = {"requests_per_attempt": declared}
     engagement = await practice.engage()
     assert await engagement.readiness() is None
     peer.on["PUT"] = answer(401)
     await engagement.commit(practice.authorization())
     assert (await engagement.observe()).finding is ObservationFinding.INDETERMINATE
-    assert engagement.requests == len(peer.calls) == 3
+    assert engagement.requests == len(peer.calls) == declared + 1
+    assert len(fetches(peer)) == declared - 1
 
 
 @pytest.mark.requirement("CARD-14")
@@ -449,6 +455,33 @@ def assertions(practice: Any, peer: Any, vault: Vault) -> str:
     key = ECKey.generate_key("P-384").as_dict(private=True)
     vault.value = json.dumps(key)
     return str(key["d"])
+
+
+async def test_each_assertion_is_unlike_every_other(practice: Any, peer: Any, assertions: str) -> None:
+    for _ in range(2):
+        assert await (await practice.engage()).readiness() is None
+    claims = []
+    for asked in fetches(peer):
+        payload = parse_qs(asked.body.decode())["client_assertion"][0].split(".")[1]
+        claims.append(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
+    assert claims[0]["jti"] != claims[1]["jti"]
+
+
+@pytest.mark.requirement("GATE-26")
+@pytest.mark.parametrize(
+    ("scheme", "code"),
+    [(Scheme.PRIVATE_KEY_JWT, Code.EXTERNAL_FORBIDDEN), (Scheme.CLIENT_CREDENTIALS, None)],
+)
+async def test_a_grant_of_less_than_was_asked_for_is_refused_where_its_issuer_spells_as_we_do(
+    practice: Any, peer: Any, scheme: Scheme, code: Code | None
+) -> None:
+    issuer = {"issuer": "client-1"} if scheme is Scheme.PRIVATE_KEY_JWT else {}
+    vault = locked(practice, f"http://127.0.0.1:{peer.port}/token", scheme, scope="a b", **issuer)
+    if issuer:
+        vault.value = json.dumps(ECKey.generate_key("P-384").as_dict(private=True))
+    said = {"access_token": "canary-token-1", "token_type": "Bearer", "expires_in": 300, "scope": "a"}
+    peer.on["POST /token"] = raw(200, json.dumps(said).encode())
+    assert await (await practice.engage()).readiness() is code
 
 
 @pytest.mark.requirement("ADAPT-04", "ADAPT-07", "PHI-02")

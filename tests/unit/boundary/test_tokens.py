@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import warnings
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -16,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 from gateway.boundary.credentials import CredentialUnavailableError
-from gateway.boundary.tokens import MAX_LIFE_SECONDS, Token, TokenRefusedError, Tokens, granted, token_request
+from gateway.boundary.tokens import MAX_LIFE_SECONDS, Token, TokenRefusedError, Tokens, _key, granted, token_request
 from gateway.contracts.connection import CredentialUse, Scheme, TokenEndpoint
 from gateway.contracts.failures import Code
 from gateway.contracts.references import ConnectionId
@@ -130,6 +131,7 @@ def test_a_service_account_asks_by_assertion_alone(rsa: RSAKey, form: Any) -> No
         URL,
     )
     assert "sub" not in claims
+    assert claims["jti"] == "n" * 32
     acting = using(Scheme.JWT_BEARER, issuer="gateway@project.example", subject="calendar@practice.example")
     _, claims = opened(ask(acting, form(rsa))[0]["assertion"], rsa, "RS256")
     assert claims["sub"] == "calendar@practice.example"
@@ -181,8 +183,23 @@ def test_a_service_account_signs_with_rsa_alone(elliptic: ECKey) -> None:
 def test_a_short_rsa_key_signs_nothing() -> None:
     with pytest.warns(match="2048"):  # the library's own opinion
         short = as_jwk(RSAKey.generate_key(1024))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # which here would be an error, and refuse the key
+        with pytest.raises(CredentialUnavailableError):
+            token_request(SMART, short, now=NOW, nonce="n")
+
+
+def test_a_key_is_judged_before_the_library_signs_with_it(rsa: RSAKey) -> None:
+    for kind in ("a public key", "another curve"):
+        with pytest.raises(CredentialUnavailableError):
+            _key(unfit()[kind])
     with pytest.raises(CredentialUnavailableError):
-        token_request(SMART, short, now=NOW, nonce="n")
+        _key(as_jwk_public(rsa))
+
+
+def test_space_around_a_pem_is_no_part_of_the_key(elliptic: ECKey) -> None:
+    fields, _ = ask(SMART, "\n  " + as_pem(elliptic))
+    assert opened(fields["client_assertion"], elliptic, "ES384")[1]["iss"] == "client-1"
 
 
 def said(**changes: object) -> bytes:
@@ -204,6 +221,7 @@ def test_a_token_lives_from_the_moment_at_which_it_was_asked_for() -> None:
     [
         ("absent", True),
         ("system/Slot.cu system/Appointment.cu openid", True),
+        ("system/Slot.cu system/Appointment.cu", True),
         ("system/Appointment.cu", False),
         ("system/Appointment.cud system/Slot.cu", False),
         ("", False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Any
@@ -12,11 +13,14 @@ import httpx
 import pytest
 
 from gateway.boundary import CommitResult
-from gateway.boundary.wire import Wire
+from gateway.boundary.channel import Head, HttpChannel, Outgoing, ReplyMalformedError
+from gateway.boundary.rules import MAX_HEADER_BYTES, Destination
+from gateway.boundary.wire import MAX_UNREAD_BYTES, Wire, _Ends
 from gateway.contracts.adapter import Authorized, Readiness, Receipt, Request
-from gateway.contracts.connection import Limits, Network
+from gateway.contracts.connection import CredentialUse, Limits, Network, Scheme
 from gateway.contracts.failures import Code
 from gateway.contracts.words import Effect
+from tests.peers.peer import reply
 
 Start = Callable[..., Awaitable[Any]]
 Answer = Callable[..., bytes]
@@ -39,6 +43,7 @@ async def test_a_commit_is_one_request_on_a_connection_of_its_own(practice: Any,
     assert (result.requests, result.mutating_requests, peer.mutations) == (1, 1, 1)
     assert [call.method for call in peer.calls] == ["GET", "PUT"]
     assert peer.connections == 2
+    assert [call.headers.get("content-length") for call in peer.calls] == [None, "5"]
     assert "connection" not in peer.calls[1].headers  # a server that is to close may end its reply so, unprovably
 
 
@@ -200,8 +205,45 @@ async def test_a_reply_that_trickles_is_a_timeout(practice: Any, peer: Any) -> N
 
 
 async def test_interim_replies_are_not_the_reply(practice: Any, peer: Any, answer: Answer) -> None:
-    peer.on["PUT"] = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + answer(201)
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n"
+    peer.on["PUT"] = interim + answer(201)
     assert (await practice.commit()).effect is Effect.APPLIED
+
+
+@pytest.mark.parametrize(("size", "effect"), [(1000, Effect.APPLIED), (1001, Effect.UNKNOWN)])
+async def test_a_reply_may_fill_the_connections_limit(
+    practice: Any, peer: Any, answer: Answer, size: int, effect: Effect
+) -> None:
+    peer.on["PUT"] = answer(201, b"x" * size)
+    brief(practice, reply_bytes=1000)
+    assert (await practice.commit()).effect is effect
+
+
+class Pieces:
+    """A wire that brings a reply in these pieces, and then its end."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = list(pieces)
+
+    async def write(self, content: bytes) -> None:
+        pass
+
+    async def read(self) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+async def asked(*pieces: bytes) -> Head:
+    wire: Any = Pieces(*pieces)
+    channel = HttpChannel(Destination("http", "localhost", 80, b"/"), wire)
+    return await channel.ask(Outgoing("GET", b"/", [(b"Host", b"localhost")], b""))
+
+
+async def test_a_head_in_pieces_is_gathered_up_to_twice_what_a_reply_may_have() -> None:
+    """What is more is not waited for; what is less is judged once it is whole."""
+    padding = b"HTTP/1.1 200 X\r\nX-Padding: " + b"x" * MAX_HEADER_BYTES
+    assert (await asked(padding, b"\r\n\r\n")).status == 200
+    with pytest.raises(ReplyMalformedError):
+        await asked(padding, b"x" * MAX_HEADER_BYTES, b"\r\n\r\n")
 
 
 async def test_a_chunked_reply_is_whole_when_its_last_chunk_came(practice: Any, peer: Any) -> None:
@@ -286,6 +328,45 @@ async def test_a_commit_over_tls_is_one_request_too(over_tls: Callable[..., Awai
     assert (result.effect, result.mutating_requests, peer.mutations) == (Effect.APPLIED, 1, 1)
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["own", "none"])
+async def test_who_speaks_http_offers_it_and_shows_the_certificate_that_its_connection_has(
+    authority: Any, start: Start, practice_at: Callable[..., Any], own: bool
+) -> None:
+    shown: list[Any] = []
+
+    async def look(call: Any) -> None:
+        connection = call.writer.get_extra_info("ssl_object")
+        shown.append((connection.selected_alpn_protocol(), connection.getpeercert(binary_form=True) is not None))
+        await call.answer(reply())
+
+    class Vault:
+        async def secret(self, name: str) -> str:
+            return str(authority.chain.read_text())
+
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(authority.chain)
+    server.load_verify_locations(authority.chain)
+    server.verify_mode = ssl.CERT_OPTIONAL
+    server.set_alpn_protocols(["h2", "http/1.1"])
+    peer = await start(server)
+    peer.on["GET"] = look
+    use = CredentialUse(scheme=Scheme.CLIENT_CERTIFICATE, name="partner") if own else CredentialUse(scheme=Scheme.NONE)
+    place = f"localhost:{peer.port}"
+    practice = practice_at(f"https://{place}/", (place,), credential=use)
+    practice.tls, practice.credentials = authority.client, (Vault(),)
+    assert await (await practice.engage()).readiness() is None
+    assert shown == [("http/1.1", own)]
+
+
+async def test_a_peer_that_hangs_up_over_tls_is_no_news_for_the_log(
+    over_tls: Callable[..., Awaitable[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    practice, peer = await over_tls()
+    peer.on["PUT"] = hang_up
+    assert (await practice.commit()).code is Code.CONNECTION_LOST
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
 async def test_a_reply_lost_over_tls_is_unknown(over_tls: Callable[..., Awaitable[Any]]) -> None:
     practice, peer = await over_tls()
     peer.on["PUT"] = reset
@@ -340,15 +421,100 @@ async def test_a_peer_that_stopped_talking_may_still_listen() -> None:
         writer.close()
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
-    wire = Wire(lambda: False)
-    await wire.connect((ip_address("127.0.0.1"),), server.sockets[0].getsockname()[1])
+    wire = await connected(server.sockets[0].getsockname()[1])
+    assert not wire.hung_up
     assert await wire.read() == b""
     assert wire.hung_up
     assert not wire.quiet
-    await wire.write(b"hello")
-    assert (await heard, wire.writes) == (b"hello", 1)
+    await wire.write(b"he")
+    await wire.write(b"llo")
+    assert (await heard, wire.writes) == (b"hello", 2)
     wire.cut()
     server.close()
+
+
+async def connected(port: int, *before: str) -> Wire:
+    """A wire to this machine; `before` are addresses at which nobody listens."""
+    wire = Wire(lambda: False)
+    addresses = [ip_address(each) for each in (*before, "127.0.0.1")]
+    await wire.connect(addresses, port, tls=None, host="127.0.0.1")
+    return wire
+
+
+async def test_the_next_address_is_tried_where_one_accepts_no_connection(peer: Any) -> None:
+    wire = await connected(peer.port, "::1")
+    await wire.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert (await wire.read()).startswith(b"HTTP/1.1 200")
+    wire.cut()
+
+
+async def test_a_connection_that_is_cut_is_over_before_anybody_waits() -> None:
+    """The event loop alone would close it in its next turn, and a busy one later."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        wire = await connected(listener.getsockname()[1])
+        accepted, _ = listener.accept()
+        with accepted:
+            assert wire.quiet
+            wire.cut()
+            assert not wire.quiet
+            accepted.settimeout(1)
+            assert accepted.recv(1) == b""
+    wire.cut()
+
+
+class Flow(asyncio.Transport):
+    """What a connection is told about reading."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def pause_reading(self) -> None:
+        self.told.append("pause")
+
+    def resume_reading(self) -> None:
+        self.told.append("resume")
+
+
+async def test_a_peer_that_says_more_than_is_read_is_made_to_wait() -> None:
+    ends, flow = _Ends(), Flow()
+    ends.connection_made(flow)
+    ends.data_received(b"x" * MAX_UNREAD_BYTES)
+    assert flow.told == []
+    ends.data_received(b"x")
+    assert flow.told == ["pause"]
+    assert len(await ends.take()) == MAX_UNREAD_BYTES + 1
+    assert flow.told == ["pause", "resume"]
+    ends.data_received(b"the last")
+    ends.connection_lost(None)
+    assert (await ends.take(), await ends.take()) == (b"the last", b"")
+    assert flow.told == ["pause", "resume"]  # there is nothing to resume
+
+
+async def test_a_connection_that_is_made_after_the_phase_carries_nothing(
+    practice: Any, peer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, connecting, over = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    connect, left = loop.create_connection, []
+
+    async def slow(*place: Any) -> Any:
+        connecting.set()
+        await over.wait()
+        return await connect(*place)
+
+    async def act(authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        monkeypatch.setattr(loop, "create_connection", slow)
+        left.append(asyncio.create_task(write.put("event")))
+        await connecting.wait()
+        return Receipt.refused(Code.SLOT_TAKEN)
+
+    practice.guest.act = act
+    result = await practice.commit()
+    over.set()
+    with pytest.raises(httpx.LocalProtocolError):
+        await left[0]
+    await peer.settled()
+    assert (result.effect, result.mutating_requests, peer.mutations) == (Effect.NOT_SENT, 0, 0)
 
 
 # -- addresses ------------------------------------------------------------------------------------------
@@ -374,6 +540,22 @@ async def test_a_forbidden_address_is_not_connected_to(
     practice.admits = lambda host, port: True
     engagement = await practice.engage()
     assert await engagement.readiness() is Code.HOST_FORBIDDEN
+
+
+async def test_a_connection_of_a_private_network_goes_to_its_address(
+    practice_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[str, int]] = []
+
+    async def nobody(protocol: Any, host: str, port: int) -> Any:
+        tried.append((host, port))
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", nobody)
+    practice = practice_at("https://192.168.7.7/", ("192.168.7.7:443",), network=Network.PRIVATE)
+    practice.admits = lambda host, port: True
+    assert await (await practice.engage()).readiness() is Code.EXTERNAL_UNAVAILABLE
+    assert tried == [("192.168.7.7", 443)]
 
 
 async def test_a_host_that_the_environment_does_not_admit_is_not_connected_to(practice: Any, peer: Any) -> None:
