@@ -88,6 +88,19 @@ async def test_an_adapters_own_error_is_its_fault_whatever_the_wire_did_before(p
     assert await (await practice.engage()).readiness() is Code.ADAPTER_FAULT
 
 
+async def test_a_system_that_the_adapter_calls_unavailable_is_so_for_the_reason_that_the_wire_had(
+    practice: Any, peer: Any
+) -> None:
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        with contextlib.suppress(httpx.TransportError):
+            await read.get("ready")
+        return Readiness.refuted(Code.EXTERNAL_UNAVAILABLE)
+
+    peer.on["GET /ready"] = reset
+    practice.guest.ready = ready
+    assert await (await practice.engage()).readiness() is Code.CONNECTION_LOST
+
+
 async def test_a_transport_error_of_the_adapters_own_making_is_its_fault(practice: Any) -> None:
     async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
         await read.get("ready")
