@@ -104,6 +104,6 @@ class HttpChannel:
                 event = self._protocol.next_event()
                 if event is not h11.NEED_DATA:
                     return event
-                self._protocol.receive_data(await self.wire.read())  # none is the end, which h11 admits where it may
+                self._protocol.receive_data(await self.wire.read())  # no bytes: the end, which h11 judges
             except h11.RemoteProtocolError:
                 raise ReplyMalformedError from None
