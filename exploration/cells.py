@@ -101,7 +101,7 @@ _PORTS: Final[Mapping[str, tuple[Port, ...]]] = {
     "look": (plugins.SECRET, adapter.OBSERVE, network.CONNECT, peer.READ),
     "outcome": (plugins.SINK_ACCEPT, journal.APPEND, journal.RECORD),
     "close": (plugins.SINK_ACCEPT, journal.APPEND, journal.RECORD),
-    "recovery": (plugins.SINK_ACCEPT, journal.APPEND, *_read("orphans")),
+    "recovery": (plugins.SINK_ACCEPT, journal.APPEND, *_read("orphans", "attempt")),
     "statement": (
         *(journal.RECORD, journal.RESOLVE, journal.SUSPEND, journal.APPEND, plugins.SINK_ACCEPT),
         *_read("proposal", "attempt", "attempts"),

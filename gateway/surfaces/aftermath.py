@@ -17,7 +17,7 @@ from gateway.cli.answer import ExitCode, answering, code_of_state
 from gateway.cli.options import HOME, Home, Json, Keys, Yes, exactly_one
 from gateway.cli.session import reference, with_gateway
 from gateway.errors import UsageError
-from gateway.surfaces.commands import AttemptArgument, _agree, _answer, _subject
+from gateway.surfaces.commands import AttemptArgument, _answer, _subject, agree
 
 if TYPE_CHECKING:
     from gateway.contracts.outcome import Outcome
@@ -103,7 +103,7 @@ def resolve(
             if outcome is None or outcome.closing_hash is None:
                 raise UsageError("ATTEMPT: has not ended; see gateway show")
             latest = outcome.observation.observation_id if outcome.observation else None
-            _agree(answer, f"Sign: {named} is {finding}? This cannot be taken back.", yes)
+            agree(answer, f"Sign: {named} is {finding}? This cannot be taken back.", yes)
             signed = surface.resolve(
                 seat.desk.practice,
                 named,

@@ -59,7 +59,7 @@ def review(
         async def work(gateway: Gateway) -> tuple[Review, Outcome | None]:
             recorded = (await gateway.proposal(named)).proposal
             await _show(answer, gateway, recorded, approving=approve)
-            _agree(answer, f"Sign: {verdict}?", yes)
+            agree(answer, f"Sign: {verdict}?", yes)
             signed = surface.review(recorded, reviewer=seat.desk.reviewer, verdict=verdict, commit=commit)
             await gateway.decide(signed.decision.token)
             return signed, await gateway.commit(signed.trigger.token) if signed.trigger else None
@@ -254,7 +254,7 @@ async def _show(answer: Answer, gateway: Gateway, proposal: Proposal, *, approvi
         screen.print(facts_table(viewing.view(proposal, resolved)))
 
 
-def _agree(answer: Answer, question: str, yes: bool) -> None:
+def agree(answer: Answer, question: str, yes: bool) -> None:
     """Go on with a person's yes only."""
     if yes:
         return

@@ -15,7 +15,7 @@ from gateway.cli.answer import answering
 from gateway.cli.options import HOME, Home, Json, Keys, Yes
 from gateway.cli.session import existing, read_file
 from gateway.errors import ConfigurationError, Conflict, MalformedInput, UsageError
-from gateway.surfaces.commands import _agree
+from gateway.surfaces.commands import agree
 
 if TYPE_CHECKING:
     from gateway.config import Configuration
@@ -81,7 +81,7 @@ def sign(
         facts.append(Fact("expires", day_time(record.expires_at)))
         if (screen := answer.aside()) is not None:
             screen.print(facts_table(facts))
-        _agree(answer, "Sign this record?", yes)
+        agree(answer, "Sign this record?", yes)
         documents.write(configuration.home / RECORD_FILE, token.encode() + b"\n", RECORD_FILE)
         answer.give(
             {"record": record.plain(), "signed_by": key.kid},

@@ -27,7 +27,7 @@ from gateway.cli.auditing import (
 from gateway.cli.options import HOME, Home, Json, Keys, Yes
 from gateway.cli.session import existing, read_file
 from gateway.errors import AuditTampered, ConfigurationError, Conflict, MalformedInput, UsageError
-from gateway.surfaces.commands import _agree
+from gateway.surfaces.commands import agree
 
 if TYPE_CHECKING:
     from gateway.config import Configuration
@@ -159,7 +159,7 @@ def seal(yes: Yes = False, home: Home = HOME, keys: Keys = None, as_json: Json =
         except ConfigurationError as changed:
             if (screen := answer.aside()) is not None:
                 screen.print(str(changed).partition(": if the change")[0], markup=False)
-            _agree(answer, "Seal these changes?", yes)
+            agree(answer, "Seal these changes?", yes)
             homes.seal(home)
         after = config.load(home)
         _sealed(answer, after, _sign_sandbox(seat, after), {}, "sealed")
