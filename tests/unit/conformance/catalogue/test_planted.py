@@ -57,7 +57,7 @@ def test_a_layer_catches_a_bug_when_a_test_of_its_fails_and_not_when_all_pass(tr
     assert (tree / "gateway" / "__init__.py").read_text() == "def one():\n    return 1\n"
 
 
-@pytest.mark.parametrize("instead", ["missing", "1 +"])
+@pytest.mark.parametrize("instead", ["missing", "1 +", "1 + None"])
 def test_code_that_cannot_run_is_no_evidence(tree: Path, instead: str) -> None:
     assert judge(bug(tree, "names", instead=instead), LAYERS, tree).catches[0].test is None
 
