@@ -219,6 +219,22 @@ async def test_a_reply_may_fill_the_connections_limit(
     assert (await practice.commit()).effect is effect
 
 
+@pytest.mark.parametrize(("more", "effect"), [(0, Effect.APPLIED), (1, Effect.UNKNOWN)])
+async def test_a_head_may_fill_its_bound(practice: Any, peer: Any, answer: Answer, more: int, effect: Effect) -> None:
+    padding = MAX_HEADER_BYTES - len("Content-Length" + "0" + "X-Padding") + more
+    peer.on["PUT"] = answer(201, X_Padding="x" * padding)
+    assert (await practice.commit()).effect is effect
+
+
+async def test_a_reply_that_has_no_body_needs_no_length(practice: Any, peer: Any) -> None:
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        return Readiness.proven(prepared=(await read.head("ready")).status_code)
+
+    peer.on |= {"HEAD": b"HTTP/1.1 200 X\r\n\r\n", "PUT": b"HTTP/1.1 204 X\r\n\r\n"}
+    practice.guest.ready = ready
+    assert (await practice.commit()).effect is Effect.APPLIED
+
+
 class Pieces:
     """A wire that brings a reply in these pieces, and then its end."""
 
