@@ -9,6 +9,7 @@ import pytest
 
 from adapters.sandbox.faults import Action, Fault
 from conformance.rehearsal import SLOT, target_of
+from gateway import documents
 from gateway.clock import SystemClock
 from gateway.contracts.failures import Code
 from gateway.contracts.outcome import Outcome
@@ -26,6 +27,7 @@ from gateway.contracts.statements import (
 from gateway.contracts.words import ApprovalUse, Effect, Next, ObservationFinding, Severity, Standing, State
 from gateway.errors import Conflict, SignatureRefused
 from gateway.gateway import Gateway
+from gateway.practice.records import Registered
 from gateway.surfaces.local import OPERATOR, REVIEWER
 from gateway.surfaces.sign import sign
 
@@ -393,6 +395,23 @@ class TestGates:
             approval = await rehearsal.decide(gateway, proposal)
             moved = rehearsal.particulars(patient, rehearsal.next_slot())
             world.local.registry.register_particulars(proposal.proposal_id, 1, moved)
+            outcome = await gateway.commit(rehearsal.trigger(proposal, approval))
+        assert ended(outcome) == blocked(Code.PARTICULARS_CHANGED, Next.NEW_PROPOSAL)
+        assert await world.sent() == 0
+
+    @pytest.mark.requirement("CARD-09")
+    @pytest.mark.parametrize("part", ["start", "end"])
+    async def test_a_time_moved_under_the_same_salt_blocks(self, world: Any, part: str) -> None:
+        rehearsal, registry = world.rehearsal, world.local.registry
+        async with world.gateway() as gateway:
+            proposal = await rehearsal.propose(gateway, rehearsal.enrol())
+            approval = await rehearsal.decide(gateway, proposal)
+            [match] = registry.registered(proposal.proposal_id, 1).matches
+            time = getattr(match.particulars, part) + (timedelta(minutes=5) if part == "end" else timedelta(minutes=-5))
+            moved = match.model_copy(update={"particulars": match.particulars.model_copy(update={part: time})})
+            record = Registered(proposal=proposal.proposal_id, revision=1, matches=(moved,))
+            name = f"particulars/{proposal.proposal_id}-1.json"
+            documents.write(registry.root / name, documents.spell(record), name)
             outcome = await gateway.commit(rehearsal.trigger(proposal, approval))
         assert ended(outcome) == blocked(Code.PARTICULARS_CHANGED, Next.NEW_PROPOSAL)
         assert await world.sent() == 0

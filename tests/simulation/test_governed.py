@@ -15,7 +15,7 @@ from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.references import DecisionId
 from gateway.contracts.signals import Event, Signal
 from gateway.contracts.statements import Choice, Verdict
-from gateway.contracts.words import Effect, ObservationFinding, Severity, Standing, State
+from gateway.contracts.words import ApprovalUse, Effect, ObservationFinding, Severity, Standing, State
 from gateway.gateway import Gateway
 from gateway.surfaces.local import OPERATOR, REVIEWER
 
@@ -238,6 +238,20 @@ class EagerAdapter(SandboxAdapter):
         return Readiness.proven()
 
 
+class RememberingAdapter(SandboxAdapter):
+    """Asks nobody, and says what an earlier readiness found."""
+
+    async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
+        return Readiness.proven()
+
+
+class SparingAdapter(SandboxAdapter):
+    """Sends nothing."""
+
+    async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
+        return Receipt.unknown(Code.EXTERNAL_UNAVAILABLE)
+
+
 class TestForbiddenWrites:
     """Whatever an adapter attempts beyond its one request ends the attempt and does not leave (I12)."""
 
@@ -259,6 +273,27 @@ class TestForbiddenWrites:
     async def test_a_write_outside_the_commit_blocks_and_does_not_leave(self, world: Any) -> None:
         outcome = await self.outcome(world, EagerAdapter())
         assert (outcome.state, outcome.code, outcome.effect) == (State.BLOCKED, Code.ADAPTER_FAULT, None)
+        assert await world.sent() == 0
+
+    @pytest.mark.requirement("GATE-24", "GATE-27")
+    async def test_readiness_that_asked_nobody_proves_nothing(self, world: Any) -> None:
+        outcome = await self.outcome(world, RememberingAdapter())
+        assert (outcome.state, outcome.code, outcome.effect) == (State.BLOCKED, Code.READINESS_UNVERIFIABLE, None)
+        assert await world.sent() == 0
+
+    @pytest.mark.requirement("IDEM-04", "CARD-04")
+    async def test_what_was_never_sent_is_known_as_that_and_spends_its_approval(self, world: Any) -> None:
+        rehearsal = world.rehearsal
+        async with world.gateway() as gateway:
+            adapters = gateway.ports.boundary._adapters
+            proposal = await rehearsal.propose(gateway, rehearsal.enrol())
+            approval = await rehearsal.decide(gateway, proposal)
+            gateway.ports.boundary._adapters = {"sandbox": SparingAdapter()}
+            first = await gateway.commit(rehearsal.trigger(proposal, approval))
+            gateway.ports.boundary._adapters = adapters
+            second = await gateway.commit(rehearsal.trigger(proposal, approval))
+        assert (first.state, first.effect, first.approval) == (State.ERROR, Effect.NOT_SENT, ApprovalUse.SPENT)
+        assert (second.attempt, second.replayed) == (first.attempt, True)
         assert await world.sent() == 0
 
 

@@ -478,6 +478,18 @@ async def test_a_connection_that_is_cut_is_over_before_anybody_waits() -> None:
     wire.cut()
 
 
+@pytest.mark.requirement("CARD-04")
+async def test_a_write_that_is_cut_off_half_way_counts_as_one() -> None:
+    """The peer reads nothing, so the request never leaves whole; but who could say how much of it did?"""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        wire = await connected(listener.getsockname()[1])
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await wire.write(bytes(32 * 1024 * 1024))
+        assert wire.writes == 1
+        wire.cut()
+
+
 class Flow(asyncio.Transport):
     """What a connection is told about reading."""
 
