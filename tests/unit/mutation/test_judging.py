@@ -43,7 +43,7 @@ def reason(function: str = "later", changes: tuple[str, ...] = (CHANGE,)) -> Jus
 def test_a_survivor_is_left_unless_a_reason_names_it(fate: Fate) -> None:
     alone, named = (judge("gateway/clock.py", [mutant(fate)], known) for known in ([], [reason()]))
     assert [left.change for left in alone.left] == [CHANGE]
-    assert (named.left, named.justified, named.stale) == ((), 1, ())
+    assert (named.left, named.figures().justified, named.stale) == ((), 1, ())
     for other in (reason("earlier"), reason(changes=("- if one < other:\n+ if one > other:",))):
         assert judge("gateway/clock.py", [mutant(fate)], [other]).left
 
@@ -53,7 +53,7 @@ def test_a_reason_without_a_survivor_is_stale(fate: Fate) -> None:
     for entry in (reason(), reason("gone"), reason(changes=(CHANGE, "- gone\n+ away"))):
         judged = judge("gateway/clock.py", [mutant(fate)], [entry])
         assert [found for found, _ in judged.stale] == [entry] * len(entry.changes)
-        assert (judged.left, judged.score) == ((), "100.0 %")
+        assert (judged.left, judged.figures().score) == ((), "100.0 %")
 
 
 def test_sql_in_other_letters_is_the_same_sql_and_other_words_are_not() -> None:

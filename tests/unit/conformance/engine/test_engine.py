@@ -53,7 +53,7 @@ async def test_the_sandbox_is_conformant_at_the_cost_that_the_registry_says_and_
 @pytest.mark.requirement("CARD-07")
 async def test_a_fault_without_a_receipt_is_no_verdict(site: Any, judged: Judged) -> None:
     struck = [name for name in REQUIREMENTS if name.startswith(("lost.", "hostile.", "crash."))]
-    assert len(struck) == 51
+    assert len(struck) == 54
     results = await site.run(*struck, options=Options(faults=False))
 
     assert judged(results) == dict.fromkeys(struck, Judgement.COULD_NOT_RUN)
