@@ -13,7 +13,7 @@ import httpx
 from adapters.sandbox import mapping
 from conformance.mutants.broken.base import BrokenSandbox, Misaddressed, Missending
 from conformance.mutants.wrapper import Send
-from gateway.contracts.adapter import Authorized, Descriptor, Readiness, Receipt, Request
+from gateway.contracts.adapter import Authorized, Descriptor, Readiness, Receipt, Request, version_digest
 from gateway.contracts.connection import Connection
 from gateway.contracts.proposal import Operation
 from gateway.kit.reading import said
@@ -76,10 +76,12 @@ class VersionReadAgain(BrokenSandbox):
         return super().describe(connection).model_copy(update={"requests_per_attempt": 7})
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
-        if isinstance(authorized.prepared, mapping.Appointment):
-            reply = await write.get(f"/appointments/{authorized.prepared.id}")
-            now = said(mapping.Appointment, reply)
-            authorized = replace(authorized, prepared=now)
+        request, target = authorized.request, authorized.request.particulars.target
+        if target is not None and isinstance(authorized.prepared, mapping.Appointment):
+            now = said(mapping.Appointment, await write.get(f"/appointments/{authorized.prepared.id}"))
+            approved = target.model_copy(update={"version": version_digest(now.version)})
+            what = request.particulars.model_copy(update={"target": approved})
+            authorized = replace(authorized, request=replace(request, particulars=what), prepared=now)
         return await super().commit(authorized, write)
 
 
