@@ -29,7 +29,7 @@ def test_what_is_no_database_is_closed_again(tmp_path: Path, monkeypatch: pytest
     connect = sqlite3.connect
 
     def kept(*where: object, **options: object) -> sqlite3.Connection:
-        opened.append(connect(*where, **options))  # type: ignore[call-overload]
+        opened.append(connect(*where, **options))  # type: ignore[call-overload]  # passed on as it came
         return opened[-1]
 
     monkeypatch.setattr("gateway.testing.engine.sqlite3.connect", kept)
