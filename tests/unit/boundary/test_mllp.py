@@ -231,7 +231,7 @@ async def test_a_reply_that_does_not_come_in_time_is_a_timeout(practice: Any, pe
         await asyncio.Event().wait()
 
     peer.on["POST /SRM/S01"] = never
-    limits(practice, request_seconds=0.2)
+    limits(practice, request_seconds=0.6)
     result = await practice.commit()
     assert (result.effect, result.code, peer.mutations) == (Effect.UNKNOWN, Code.EXTERNAL_TIMEOUT, 1)
 
@@ -278,7 +278,7 @@ async def test_an_acceptance_alone_is_waited_upon_in_vain(practice: Any, peer: P
 
     peer.on["POST /SRM/S01"] = act
     practice.guest.act = posting(("SRM/S01", ENHANCED))
-    limits(practice, request_seconds=0.2)
+    limits(practice, request_seconds=0.6)
     assert (await practice.commit()).code is Code.EXTERNAL_TIMEOUT
 
 
