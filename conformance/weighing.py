@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from conformance.faults import UNREACHED, Exchange
+from conformance.faults import OBSTACLES, Exchange
 from conformance.results import Judgement
 from conformance.target.stage import Stage
 from conformance.trial import Trial
@@ -47,8 +47,9 @@ def _obstructed(trial: Trial, word: Word, exchanges: Sequence[Exchange], *, befo
     judgement, refused = word[0], trial.stage.proxy.refused
     if refused and (judgement is not Judgement.FAILED or refused[-1].number > before):
         return Judgement.COULD_NOT_RUN, "the write budget is used up"
-    if judgement is Judgement.FAILED and any(exchange.note == UNREACHED for exchange in exchanges):
-        return Judgement.COULD_NOT_RUN, UNREACHED
+    obstacle = next((exchange.note for exchange in exchanges if exchange.note in OBSTACLES), None)
+    if judgement is Judgement.FAILED and obstacle is not None:
+        return Judgement.COULD_NOT_RUN, obstacle
     if judgement is Judgement.PASSED and deaf:
         return Judgement.COULD_NOT_RUN, "the adapter logs or prints more than can be listened to"
     return word

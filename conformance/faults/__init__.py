@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Final
 
 UNREACHED: Final = "the system could not be reached"
-"""The proxy's note on an exchange that its system did not take: the day's obstacle, nobody's failure."""
+BROKEN_OFF: Final = "the system closed the connection before its reply was whole"
+OBSTACLES: Final = frozenset({UNREACHED, BROKEN_OFF})
+"""The proxy's notes on an exchange whose system was not there, or went away: the day's obstacle, nobody's failure."""
 
 
 class Point(StrEnum):

@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 
 import h11
 
-from conformance.faults import Exchange, Point, answers, interruption
+from conformance.faults import BROKEN_OFF, Exchange, Point, answers, interruption
 from conformance.faults.client import Client
 from conformance.faults.interruption import Beginning
 from conformance.faults.messages import (
@@ -330,7 +330,7 @@ class Conversation:
         return reply
 
     async def _give_up(self, reply: Reply, exchange: Exchange) -> NoReturn:
-        exchange.note = "the system's reply broke off, was none, or was over 8 MiB"
+        exchange.note = BROKEN_OFF if reply.broken_off else "the system's reply was none, or over 8 MiB"
         if reply.raw:
             await self._send(exchange, reply.raw)
         raise CutError

@@ -104,7 +104,8 @@ class Request:
 class Reply:
     """What came back, interim replies left out. `raw` is all of it; its head ends at `head_bytes`.
 
-    `keeps`: whether the connection may be used again. An incomplete reply has status None.
+    `keeps`: whether the connection may be used again. An incomplete reply has status None; `broken_off` says that the
+    system closed the connection before its end.
     """
 
     raw: bytes = field(repr=False)
@@ -113,6 +114,7 @@ class Reply:
     body: bytes = field(default=b"", repr=False)
     head_bytes: int = 0
     keeps: bool = False
+    broken_off: bool = False
 
     @property
     def has_framed_body(self) -> bool:
@@ -208,6 +210,10 @@ async def read_reply(reader: asyncio.StreamReader, method: str) -> Reply:
                 )
             else:
                 break
-    except (h11.RemoteProtocolError, OSError):
-        pass  # a reply that breaks off is passed on as it is, and the client is cut off where the proxy was
+    # A reply that breaks off is passed on as it is, and the client is cut off where the proxy was.
+    except OSError:
+        return Reply(raw=bytes(raw[begin:]), broken_off=True)
+    except h11.RemoteProtocolError:
+        _, closed = parser.trailing_data
+        return Reply(raw=bytes(raw[begin:]), broken_off=closed)
     return Reply(raw=bytes(raw[begin:]))

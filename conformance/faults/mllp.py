@@ -121,7 +121,7 @@ class MllpConversation(Conversation):
                 raw += received
         except OSError:
             pass  # what broke off is passed on as it is
-        return Frames(raw=bytes(raw))
+        return Frames(raw=bytes(raw), broken_off=len(raw) <= MAX_BODY_BYTES)
 
     def _problem(self, point: Point, request: Request) -> bytes:
         said, error = _SAYS[point]

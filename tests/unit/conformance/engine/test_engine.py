@@ -15,6 +15,8 @@ from adapters.sandbox.testing import ControlObserver, premises
 from conformance.checks import CHECKS
 from conformance.conduct import CONDUCT
 from conformance.engine import Options, open_run
+from conformance.faults import Exchange, Fault, Point, Which
+from conformance.faults.proxy import Proxy
 from conformance.registry import REQUIREMENTS
 from conformance.results import Evidence, Judgement, Peer, Profile, Results, Verdict
 from conformance.target.file import TargetError
@@ -219,6 +221,21 @@ async def test_a_write_budget_that_is_used_up_stops_the_writes(site: Any, judged
         "cancel.applied": "could-not-run",
     }
     assert {entry.reason for entry in results.results[1:]} == {"the write budget is used up"}
+
+
+@pytest.mark.parametrize("point", [Point.REFUSED, Point.AFTER_SEND])
+async def test_a_system_that_goes_away_after_a_write_is_an_obstacle(site: Any, judged: Judged, point: Point) -> None:
+    """Whether it takes no more connections, or takes them and closes them without a word."""
+
+    def goes_away(_: Exchange) -> None:
+        front.arm(Fault(point, Which.READ, once=False))
+
+    async with Proxy.open(f"{site.url}/", before=goes_away) as front:
+        connection = site.target().connection.model_copy(update={"base_url": front.url})
+        results = await site.run("ready.slot-taken", target=site.target().model_copy(update={"connection": connection}))
+
+    assert judged(results) == {"ready.slot-taken": "could-not-run"}
+    assert results.verdict is Verdict.INCOMPLETE
 
 
 @pytest.mark.parametrize("after", range(5))

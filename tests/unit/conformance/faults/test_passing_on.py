@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conformance.faults import Fault, Point
+from conformance.faults import OBSTACLES, Fault, Point
 from conformance.faults.messages import Reads
 from conformance.faults.proxy import Proxy
 
@@ -143,16 +143,19 @@ async def test_a_system_that_is_not_there_ends_in_a_reset_and_a_note(ask: Any, p
             assert (exchange.note, exchange.forwarded, proxy.writes) == ("the system could not be reached", None, 0)
 
 
-@pytest.mark.parametrize("reply", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", b"no http\r\n\r\n", b""])
+@pytest.mark.parametrize(
+    ("reply", "went_away"),
+    [(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", True), (b"no http\r\n\r\n", False), (b"", True)],
+)
 async def test_what_breaks_off_upstream_breaks_off_at_the_client_and_no_fault_fires(
-    reply: bytes, proxy: Proxy, system: Any, ask: Any, put: bytes
+    reply: bytes, went_away: bool, proxy: Proxy, system: Any, ask: Any, put: bytes
 ) -> None:
     system.reply, system.hangs_up = reply, True
     receipt = proxy.arm(Fault(Point.AFTER_COMMIT))
     seen = await ask(proxy, put)
     assert (seen.received, seen.reset) == (reply, True)
     assert (receipt.fired, proxy.exchanges[0].answered, len(system.requests)) == (0, None, 1)
-    assert proxy.exchanges[0].note
+    assert proxy.exchanges[0].note and (proxy.exchanges[0].note in OBSTACLES) is went_away
 
 
 async def test_a_reply_over_its_bound_is_cut(proxy: Proxy, system: Any, ask: Any, get: bytes) -> None:
