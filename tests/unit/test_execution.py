@@ -108,7 +108,6 @@ class Script:
     failing_record: Exception | None = None
     found: list[AttemptFile] = field(default_factory=list)
     meanwhile: dict[AttemptId, Outcome] = field(default_factory=dict)
-    why_moved: Code = Code.PROPOSAL_WITHDRAWN
     spent: list[Authorization] = field(default_factory=list)
 
     async def append(self, entry: Append) -> Appended:
@@ -366,6 +365,21 @@ async def test_what_stands_against_the_intent_blocks_and_is_said(
     assert (ended.end, ended.code, script.said) == (End.BLOCKED, code, ["append"])
     assert told(run.attempt.pending) == [{"signal": Signal.MUTATION_DENIED, "operation": Operation.BOOK, "code": code}]
     assert (run.attempt.state, run.header) == (State.GATED, HEADER)
+
+
+@pytest.mark.parametrize("error", [JournalUnavailable(), JournalFailed()])
+async def test_what_was_said_meanwhile_and_cannot_be_read_blocks(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def moved(run: Run) -> Code:
+        raise error
+
+    monkeypatch.setattr(Run, "moved", moved)
+    script = Script(admissions=[Appended(Admission.MOVED)])
+    run = script.run()
+    ended = await ending(run, gated(script))
+    assert (ended.end, ended.code, script.said) == (End.BLOCKED, Code.AUDIT_UNAVAILABLE, ["append"])
+    assert (run.attempt.pending, run.attempt.state) == ((), State.GATED)
 
 
 async def test_a_key_that_was_used_for_something_else_denies_the_trigger_and_reserves_nothing() -> None:
