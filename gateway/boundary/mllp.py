@@ -105,7 +105,7 @@ def _spoken(outgoing: Outgoing) -> bytes:
         or not outgoing.body.endswith(CARRIAGE_RETURN)
         or not _HEADER.fullmatch(header)
         or named is None
-        or outgoing.target != b"/%b/%b" % named.groups()[:2]
+        or outgoing.target != b"/%b/%b" % named.groups()
         or not all(_SEGMENT.fullmatch(segment) for segment in segments)
     ):
         raise RequestUnspeakableError

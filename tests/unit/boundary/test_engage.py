@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.config import Bounds
-from gateway.contracts.adapter import Idempotency, native_key
+from gateway.contracts.adapter import Descriptor, Idempotency, Readiness, Request, native_key
+from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code, Refusal
-from gateway.contracts.proposal import Operation, Target
+from gateway.contracts.proposal import Operation, Proposal, Target
 from gateway.contracts.references import AppointmentId, ConnectionId, PatientId, PracticeId
+from gateway.hookspecs import Resolved
 
 OTHER_SALT = "ab" * 32
 
@@ -69,6 +72,33 @@ async def test_a_registry_that_fails_blocks_without_its_words(practice: Any, err
     assert refusal.value.code is Code.EVIDENCE_UNAVAILABLE
     assert "canary" not in repr(refusal.value)
     assert refusal.value.__context__ is None
+
+
+async def test_registry_and_adapter_are_asked_about_the_proposal_and_its_connection(
+    practice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    resolve, describe = practice.registry.resolve, practice.guest.describe
+
+    async def resolving(proposal: Proposal) -> Sequence[Resolved]:
+        asked.append(proposal)
+        return await resolve(proposal)  # type: ignore[no-any-return]
+
+    def describing(connection: Connection) -> Descriptor:
+        asked.append(connection)
+        return describe(connection)  # type: ignore[no-any-return]
+
+    async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
+        asked.append((request.operation, request.connection))
+        await read.get("ready")
+        return Readiness.proven()
+
+    monkeypatch.setattr(practice.registry, "resolve", resolving)
+    monkeypatch.setattr(practice.guest, "describe", describing)
+    practice.guest.ready = ready
+    assert await (await practice.engage()).readiness() is None
+    proposal, connection = practice.proposal, practice.connection
+    assert asked == [connection, proposal, (proposal.operation, connection)]
 
 
 async def test_a_registry_that_does_not_answer_in_time_blocks(practice: Any, hurried: Bounds) -> None:

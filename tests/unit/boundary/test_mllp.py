@@ -407,6 +407,15 @@ async def test_a_client_is_known_by_its_certificate(
     assert receiver.messages == [framed(QUERY), framed(WRITE)]
 
 
+async def test_a_trusted_certificate_of_another_host_is_shown_no_message(
+    practice: Any, authority: Authority, authority_of_another: Authority
+) -> None:
+    pem = authority.chain.read_text()
+    with over_tls(practice, authority_of_another, authority, ssl.TLSVersion.TLSv1_3, pem) as receiver:
+        assert await (await practice.engage()).readiness() is Code.EXTERNAL_UNAVAILABLE
+    assert (receiver.connections, receiver.messages) == (1, [])
+
+
 @pytest.mark.parametrize("own", [True, False], ids=["own", "none"])
 async def test_who_sends_frames_offers_no_http(
     practice: Any, authority: Authority, authority_of_another: Authority, own: bool

@@ -150,6 +150,18 @@ async def test_a_name_that_does_not_resolve_is_not_repeated(practice: Any, caplo
     assert CANARY not in caplog.text
 
 
+def test_what_httpx_would_log_goes_nowhere_once_there_is_a_boundary(
+    practice: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (None, "httpx"):
+        monkeypatch.setattr(logging.getLogger(name), "filters", [])
+    practice.boundary()
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("httpx").warning("canary")
+        logging.getLogger().warning("others' words")
+    assert caplog.messages == ["others' words"]
+
+
 async def test_nothing_is_written_once_the_session_is_closed(peer: Any) -> None:
     closed: list[bool] = []
     wire = Wire(lambda: bool(closed))
