@@ -3,7 +3,7 @@
 `bugs/*.patch` are unified diffs, each headed by what it is and the layers that catch it; `bugs/layers.toml` says which
 tests a layer is. A layer catches a bug when its tests fail in the patched copy by what they observe and pass in the
 clean one: an import that breaks, an error while collecting or a run without end is no evidence. Unit tests are one
-layer, whichever areas of theirs are named. `--write` renews the table in `docs/reliability.md` from a full run.
+layer, whichever areas of theirs are named. `--write` renews these bugs' rows of the table in `docs/reliability.md`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +204,7 @@ def _failed(record: Mapping[str, Any] | None) -> dict[str, str]:
 def replay(bugs: Sequence[Bug], known: Mapping[str, Layer], root: Path) -> Iterator[Verdict]:
     """Judge every bug, two at a time, in the order of the bugs. First the tests that are to catch them must pass
     without any: a whole layer where a bug of it has no such test yet."""
-    told = {says: dict(caught) for says, _, caught in told_on((root / PAGE).read_text(encoding="utf-8"))}
+    told = {says: tests_in(cell) for says, _, cell in told_on((root / PAGE).read_text(encoding="utf-8"))}
     wanted: dict[str, set[str | None]] = defaultdict(set)
     for bug in bugs:
         for name in bug.layers:
@@ -229,19 +229,24 @@ def _unbroken(layer: Layer, wanted: set[str | None], trees: Copies) -> str | Non
     return None if record is not None and record["exit"] == 0 else f"{layer.name}: {output}"
 
 
-def rows(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """The table of the page: each bug, where it is, and by layer the first test that failed."""
-    yield from table(
-        ("planted bug", "in", "caught by"),
-        (
-            (
-                verdict.bug.says,
-                ", ".join(f"`{place}`" for place in verdict.bug.places),
-                "; ".join(f"{catch.layer.name}: `{function(catch.test or '?')}`" for catch in verdict.catches),
-            )
-            for verdict in verdicts
-        ),
+Row = tuple[str, str, str]
+
+
+def row(verdict: Verdict) -> Row:
+    """Of the page's table: the bug, where it is, and by layer the first test that failed."""
+    return (
+        verdict.bug.says,
+        ", ".join(f"`{place}`" for place in verdict.bug.places),
+        "; ".join(f"{catch.layer.name}: `{function(catch.test or '?')}`" for catch in verdict.catches),
     )
+
+
+def renewed(page: str, verdicts: Iterable[Verdict], bugs: Iterable[Bug]) -> str:
+    """The page with a row for each of `bugs` that was caught, now or (where it was not tried) before, in that order."""
+    rows: dict[str, Row | None] = {row[0]: row for row in told_on(page)}
+    rows |= {verdict.bug.says: row(verdict) if verdict.caught else None for verdict in verdicts}
+    told = [told for bug in bugs if (told := rows.get(bug.says))]
+    return with_part(page, PART, table(("planted bug", "in", "caught by"), told))
 
 
 def function(node: str) -> str:
@@ -249,24 +254,28 @@ def function(node: str) -> str:
     return node.partition("[")[0].rpartition("::")[2]
 
 
-def told_on(page: str) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """The rows of the page's table: the bug, where it is, and by layer the test that caught it."""
+def told_on(page: str) -> list[Row]:
+    """The rows of the page's table."""
     part = page.partition(f"<!-- {PART}: made ")[2].partition(f"<!-- {PART}: end -->")[0]
     cells = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")]
-    return [(says, places, re.findall(r"([a-z-]+): `(\w+)`", caught)) for says, places, caught in cells[1:]]
+    return [(says, places, caught) for says, places, caught in cells[1:]]
+
+
+def tests_in(cell: str) -> dict[str, str]:
+    """By layer the test that caught a bug, as the last cell of its row tells."""
+    return dict(re.findall(r"([a-z-]+): `(\w+)`", cell))
 
 
 def disagreements(page: str, root: Path) -> list[str]:
-    """Where a row of the page's table says other than its patch, or names a test that is not there. A patch without a
-    row was not replayed yet, or not caught."""
-    told, wanted, defined = told_on(page), {bug.says: bug for bug in planted()}, _tests_of(root)
-    faults = [] if told else ["the page has no table of planted bugs"]
-    for says, _, caught in told:
-        bug = wanted.get(says)
-        if bug is None or tuple(layer for layer, _ in caught) != bug.layers:
+    """Where a row of the page's table says other than its patch, or names a test that is not there, and which patch has
+    no row: it was not replayed yet, or not caught."""
+    wanted, defined, faults = {bug.says: bug for bug in planted()}, _tests_of(root), []
+    for says, _, cell in told_on(page):
+        bug, caught = wanted.pop(says, None), tests_in(cell)
+        if bug is None or tuple(caught) != bug.layers:
             faults.append(f"the page tells another bug, or other layers: {says}")
-        faults += [f"{says}: there is no test {test}" for _, test in caught if test not in defined]
-    return faults
+        faults += [f"{says}: there is no test {test}" for test in caught.values() if test not in defined]
+    return faults + [f"the page does not tell who caught: {says}" for says in wanted]
 
 
 def _tests_of(root: Path) -> set[str]:
@@ -280,14 +289,12 @@ def _tests_of(root: Path) -> set[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m conformance.catalogue.planted", description=__doc__)
     parser.add_argument("bugs", nargs="*", help="only these, by the name of their patch")
-    parser.add_argument("--write", action="store_true", help="renew the page's table; needs a run of all bugs")
+    parser.add_argument("--write", action="store_true", help="renew their rows of the page's table")
     chosen = parser.parse_args(arguments)
     known, root = layers(), Path.cwd()
     bugs = [bug for bug in planted() if not chosen.bugs or bug.name in chosen.bugs]
     if missing := set(chosen.bugs) - {bug.name for bug in bugs}:
         raise SystemExit(f"no such patch: {', '.join(sorted(missing))}")
-    if chosen.write and chosen.bugs:
-        raise SystemExit("--write needs a run of all bugs")
     verdicts = []
     for verdict in replay(bugs, known, root):
         verdicts.append(verdict)
@@ -298,9 +305,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     escaped = [verdict for verdict in verdicts if not verdict.caught]
     sys.stdout.write(f"{len(verdicts) - len(escaped)} of {len(verdicts)} planted bugs caught by two layers or more\n")
-    if chosen.write and not escaped:
+    if chosen.write:
         page = root / PAGE
-        page.write_text(with_part(page.read_text(encoding="utf-8"), PART, rows(verdicts)), encoding="utf-8")
+        page.write_text(renewed(page.read_text(encoding="utf-8"), verdicts, planted()), encoding="utf-8")
     return 1 if escaped else 0
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from conformance.catalogue.planted import Bug, Catch, Layer, Verdict, disagreements, judge, read, rows
+from conformance.catalogue.planted import Bug, Catch, Layer, Verdict, disagreements, judge, planted, read, renewed, row
 
 PATCH = """\
 one becomes two
@@ -87,9 +88,29 @@ def test_a_patch_says_what_it_is_and_which_layers_catch_it(tree: Path, old: str,
 
 def test_a_row_tells_the_bug_its_place_and_who_caught_it(tree: Path) -> None:
     planted = bug(tree, "sees", "names")
-    told = list(rows([Verdict(planted, (Catch(LAYERS["sees"], "tests/test_a.py::TestIt::test_one[x]"),))]))
-    assert told[-1] == "| one becomes two | `gateway/__init__.py` | sees: `test_one` |"
+    told = row(Verdict(planted, (Catch(LAYERS["sees"], "tests/test_a.py::TestIt::test_one[x]"),)))
+    assert told == ("one becomes two", "`gateway/__init__.py`", "sees: `test_one`")
 
 
-def test_a_page_that_tells_of_other_bugs_is_noticed(request: pytest.FixtureRequest) -> None:
-    assert disagreements("", request.config.rootpath) != []
+def test_a_run_of_some_bugs_renews_their_rows_and_drops_those_without_a_patch(tree: Path) -> None:
+    first = bug(tree, "sees", "names")
+    second, third = replace(first, says="two becomes three"), replace(first, says="three becomes four")
+    catches = tuple(Catch(LAYERS[name], f"tests/test_a.py::test_{name}[x]") for name in ("sees", "names"))
+    page = "before\n<!-- planted bugs: made by hand -->\n<!-- planted bugs: end -->\nafter\n"
+    page = renewed(page, [Verdict(each, catches) for each in (third, first)], [first, second, third])
+    assert re.findall(r"^\| (.*?) \|.*test_(\w+)` \|$", page, re.MULTILINE) == [
+        ("one becomes two", "names"),
+        ("three becomes four", "names"),
+    ]
+    missed = (catches[0], Catch(LAYERS["names"], None, "nothing failed"))
+    again = (Catch(LAYERS["names"], "test_b.py::test_else"), Catch(LAYERS["sees"], "test_b.py::test_more"))
+    page = renewed(page, [Verdict(second, again), Verdict(third, missed)], [first, second, third])
+    assert re.findall(r"^\| (.*?) \|.*test_(\w+)` \|$", page, re.MULTILINE) == [
+        ("one becomes two", "names"),
+        ("two becomes three", "more"),
+    ]
+    assert page.startswith("before\n<!-- planted bugs: made by hand -->\n") and page.endswith(" end -->\nafter\n")
+
+
+def test_a_patch_of_which_the_page_does_not_tell_is_noticed(request: pytest.FixtureRequest) -> None:
+    assert len(disagreements("", request.config.rootpath)) == len(planted())
