@@ -27,10 +27,12 @@ from mutation.mutants import Mutant
 FILE: Final = "survivors.toml"
 
 _SQL: Final = re.compile(
-    r"\s*(?:SELECT|INSERT|UPDATE|DELETE|BEGIN|COMMIT|ROLLBACK|PRAGMA|CREATE|ATTACH|WHERE|AND|ORDER|FROM|ON|SET|VALUES)\b",
+    r"\s*\(?(?:SELECT|INSERT|UPDATE|DELETE|BEGIN|COMMIT|ROLLBACK|PRAGMA|CREATE|ATTACH|VACUUM|WHERE|AND|ORDER|FROM|LEFT|ON"
+    r"|SET|VALUES|\w+ = '\w+' AND)\b",
     re.IGNORECASE,
 )
-_CASED: Final = re.compile(r"['\":]")
+_UNCASED: Final = re.compile(r"""('[^']*'|"[^"]*"|:\w+)|([^'":]+)""")
+"""What SQLite distinguishes by case (texts, quoted names, parameters), and what it does not."""
 
 
 class Reason(StrEnum):
@@ -95,7 +97,7 @@ def same_sql(mutant: Mutant) -> bool:
 
 
 class _Lowered(ast.NodeTransformer):
-    """Lowers the case of names of columns, and of what begins like SQL unless texts or named parameters are inside."""
+    """Lowers the case of names of columns, and of what begins like SQL but for the texts and parameters inside."""
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
@@ -103,6 +105,6 @@ class _Lowered(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        if isinstance(node.value, str) and _SQL.match(node.value) and not _CASED.search(node.value):
-            return ast.Constant(node.value.lower())
+        if isinstance(node.value, str) and _SQL.match(node.value):
+            return ast.Constant(_UNCASED.sub(lambda found: found[1] or found[2].lower(), node.value))
         return node

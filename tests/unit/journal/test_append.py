@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from gateway.contracts.adapter import Basis
 from gateway.contracts.chain import Link, RecordKind
-from gateway.contracts.references import TriggerId
+from gateway.contracts.outcome import ObservationRecord
+from gateway.contracts.references import ObservationId, TriggerId
 from gateway.contracts.statements import Finding
-from gateway.contracts.words import Actor, Effect, End, Hold, Next, State
+from gateway.contracts.words import Actor, Effect, End, Hold, Next, ObservationFinding, State
 from gateway.errors import InvariantViolation, JournalUnavailable
 from gateway.journal import Admission, Appended, Journal
 
@@ -160,6 +163,58 @@ async def test_an_intent_judged_before_the_latest_statement_is_not_admitted(jour
     now = (await journal.proposal(case.practice, case.proposal_id)).standing
     fresh = replace(entry, intent=replace(entry.intent, judged=now))
     assert (await journal.append(fresh)).admission is Admission.ADMITTED
+
+
+async def test_a_look_in_between_moves_no_intent(journal: Journal, tell: Any) -> None:
+    case = await tell.case().recorded(journal)
+    attempt, outcome = await tell.run(journal, case, End.REFUSED)
+    judged = (await journal.proposal(case.practice, case.proposal_id)).standing
+    seen = ObservationRecord(
+        observation_id=ObservationId.random(),
+        attempt=attempt,
+        closing_hash=outcome.closing_hash,
+        finding=ObservationFinding.ABSENT,
+        basis=Basis.BY_KEY,
+        at=tell.now,
+    )
+    names = (case.practice, case.proposal_id, RecordKind.OBSERVATION, seen.observation_id)
+    await journal.record(*names, seen.canonical().decode(), attempt=attempt)
+    assert (await journal.proposal(case.practice, case.proposal_id)).standing == judged
+    again = replace(case, approval=type(case.approval).random())
+    entry = tell.intended(again.header(), case=again)
+    assert (await journal.append(replace(entry, intent=replace(entry.intent, judged=judged)))).admission == "admitted"
+
+
+async def test_an_intent_judged_on_what_nobody_recorded_is_not_admitted(journal: Journal, tell: Any) -> None:
+    case = tell.case()
+    entry = tell.intended(case.header(), case=case)
+    entry = replace(entry, intent=replace(entry.intent, judged=tell.sha("something")))
+    assert (await journal.append(entry)).admission is Admission.MOVED
+
+
+async def test_an_attempt_in_flight_is_the_same_attempt_when_it_is_read_again(journal: Journal, tell: Any) -> None:
+    case = await tell.case().recorded(journal)
+    entry = tell.intended(case.header(), case=case)
+    await journal.append(entry)
+    file = await journal.attempt(entry.attempt.identity.attempt)
+    assert file.resumable() == entry.attempt.flushed()
+    later = tell.now + timedelta(seconds=3)
+    await journal.append(tell.ended(entry, End.APPLIED, at=later))
+    file = await journal.attempt(entry.attempt.identity.attempt)
+    assert file.ended_by == later > file.links[1].event.at
+
+
+async def test_lists_are_of_the_latest_hundred_unless_more_is_asked_for(journal: Journal, tell: Any) -> None:
+    cases = [await tell.case().recorded(journal) for _ in range(101)]
+    for case in cases:
+        await tell.run(journal, case, End.REFUSED)
+    proposals, attempts = await journal.proposals(), await journal.attempts()
+    assert [file.proposal.proposal_id for file in proposals] == [case.proposal_id for case in cases[:0:-1]]
+    assert [file.header.proposal for file in attempts] == [case.proposal_id for case in cases[:0:-1]]
+    assert len(await journal.proposals(101)) == len(await journal.attempts(limit=101)) == 101
+    (one,) = await journal.attempts(proposal=cases[0].proposal_id)
+    assert one.header.proposal == cases[0].proposal_id
+    assert await journal.attempts(unresolved=True) == []
 
 
 async def test_only_the_first_of_two_closing_appends_counts(journal: Journal, tell: Any) -> None:

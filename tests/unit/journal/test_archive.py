@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,9 @@ from gateway.audit.checkpoint import attempt_row_digest
 from gateway.contracts.chain import RecordKind
 from gateway.contracts.statements import Finding
 from gateway.contracts.words import End
+from gateway.journal import StoredAttempt
+from gateway.journal._sqlite import SqliteJournal
+from gateway.journal._sqlite_archive import open_archive
 from gateway.journal.opening import located
 from gateway.signatures import TrustedKeys
 
@@ -51,6 +57,36 @@ async def test_what_was_written_is_read_in_order(place: Any, tell: Any) -> None:
         assert [hold[2] for hold in archive.holds()] == attempts[:1]
         assert list(archive.siblings()) == []
         assert [row[2] for row in archive.triggers()] != []
+
+
+def test_a_row_as_it_is_found_may_lack_its_numbers() -> None:
+    row = StoredAttempt(columns={"position": None, "volume": 1, "seq": None, "head": "h"}, triggers=(), events=())
+    assert (row.position, row.end) == (0, (0, "h"))
+
+
+async def test_damage_is_named_and_told_in_part(tmp_path: Path, tell: Any) -> None:
+    journal = SqliteJournal.open(tmp_path / "journal.db", key=bytes(range(32)))
+    for _ in range(3):
+        await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
+    await journal.aclose()
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as file:
+        for (rule,) in file.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            file.execute(f"DROP TRIGGER {rule}")
+        file.execute("DELETE FROM attempts WHERE position > 1")
+        orphans = "SELECT count(*) FROM events WHERE attempt NOT IN (SELECT attempt FROM attempts)"
+        assert file.execute(orphans).fetchone()[0] > 20
+        file.execute("PRAGMA writable_schema = 1")
+        another = "UPDATE sqlite_schema SET sql = replace(sql, 'UNKNOWN', 'APPLIED') WHERE name = 'attempts_unknown'"
+        file.execute(another)
+        file.commit()
+    with open_archive(tmp_path / "journal.db") as archive:
+        found = archive.damage()
+    lost = [line for line in found if "attempts_unknown" in line]
+    assert found[: len(lost)] == lost != []
+    assert len(found) == len(lost) + 20
+    assert set(found[len(lost) :]) <= {
+        f"{table} refers to a missing attempts" for table in ("events", "holds", "triggers")
+    }
 
 
 async def test_one_look_does_not_see_what_comes_later(place: Any, tell: Any) -> None:

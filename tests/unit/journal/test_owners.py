@@ -65,6 +65,26 @@ def test_where_the_system_does_not_answer_nobody_is_dead(path: Path, folder: Pat
     owners.release(referred=False)
 
 
+def test_an_owner_whose_lock_is_gone_is_dead(path: Path) -> None:
+    owners = Owners(path)
+    assert owners.dead(OwnerId.random())
+    owners.release(referred=False)
+
+
+def test_two_may_sweep_at_once(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owners, ended = Owners(path), folder / f"{OwnerId.random()}.lock"
+    ended.touch()
+
+    def swept_by_another(owner: str) -> bool:
+        ended.unlink(missing_ok=True)
+        return owner == ended.stem
+
+    monkeypatch.setattr(owners, "dead", swept_by_another)
+    owners.sweep(())
+    assert [file.stem for file in folder.iterdir()] == [owners.owner]
+    owners.release(referred=False)
+
+
 async def test_recovery_of_a_journal_whose_locks_cannot_be_read_is_unavailable(
     path: Path, folder: Path, tell: Any
 ) -> None:

@@ -59,6 +59,11 @@ async def test_a_revision_is_recorded_once_and_never_behind_a_later_one(journal:
     await case.recorded(journal, revision=3)
     with pytest.raises(Conflict):
         await case.recorded(journal, revision=2)
+    other = case.proposal(3).model_copy(update={"commitment": tell.sha("other particulars")})
+    with pytest.raises(Conflict, match="number it anew"):
+        await journal.record(
+            case.practice, case.proposal_id, RecordKind.PROPOSAL, other.proposal_digest, other.canonical().decode()
+        )
     body = tell.case().proposal().canonical().decode()
     with pytest.raises(Conflict):
         await journal.record(case.practice, case.proposal_id, RecordKind.PROPOSAL, "other", body)

@@ -28,7 +28,7 @@ from gateway.errors import (
     JournalFailed,
     JournalUnavailable,
 )
-from gateway.journal import Admission, StoredVolume, _sqlite_writer
+from gateway.journal import Admission, Durability, StoredVolume, _sqlite_writer
 from gateway.journal._sqlite import SqliteJournal
 from gateway.journal._sqlite_connection import Synchronous, connect
 
@@ -45,7 +45,9 @@ def open_at(path: Path) -> SqliteJournal:
 
 
 async def test_durability_is_set_and_the_file_is_the_owners_only(path: Path) -> None:
-    await open_at(path).aclose()
+    journal = open_at(path)
+    assert journal.durability == Durability("WAL, synchronous FULL and foreign keys, read back at opening")
+    await journal.aclose()
     with sqlite3.connect(path) as plain:
         assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     plain.close()

@@ -66,7 +66,12 @@ def test_sql_in_other_letters_is_the_same_sql_and_other_words_are_not() -> None:
 
     assert not left("SELECT a FROM b", "select a from b")
     assert left("SELECT a FROM b", "SELECT a FROM c")
+    assert not left("SELECT a FROM b WHERE c = :d AND e = 'X'", "select A from B where C = :d and E = 'X'")
+    assert not left("(SELECT 1 FROM b)", "(select 1 from b)")
+    assert not left("effect = 'UNKNOWN' AND a", "EFFECT = 'UNKNOWN' AND A")
     assert left("SELECT a FROM b WHERE c = 'X'", "select a from b where c = 'x'")
+    assert left("SELECT a FROM b WHERE c = :d", "SELECT A FROM B WHERE C = :D")
+    assert left('SELECT "a" FROM b', 'SELECT "A" FROM b')
     assert left("GATED", "gated")
 
 
