@@ -100,7 +100,7 @@ def trigger_key(entry: Append) -> tuple[str, str] | None:
 
 def row_of(entry: Append) -> dict[str, Any]:
     """The columns of the attempt's row, but for position and owner; and what the update's condition needs."""
-    attempt, header, intent, outcome = entry.attempt, entry.header, entry.intent, closed(entry)
+    attempt, header, intent, outcome = entry.attempt, entry.header, entry.intent, entry.outcome
     return {
         "attempt": attempt.identity.attempt,
         "state": attempt.state,
@@ -125,13 +125,6 @@ def row_of(entry: Append) -> dict[str, Any]:
     }
 
 
-def closed(entry: Append) -> Outcome | None:
-    """The outcome as it is stored: a finished attempt's closing hash is the head that this append makes."""
-    if entry.outcome is None or not entry.attempt.terminal:
-        return entry.outcome
-    return entry.outcome.model_copy(update={"closing_hash": entry.attempt.head})
-
-
 def check(entry: Append) -> None:
     """Raises `InvariantViolation` naming the contradiction."""
     attempt, outcome, pending = entry.attempt, entry.outcome, entry.attempt.pending
@@ -152,6 +145,8 @@ def check(entry: Append) -> None:
         and bool(pending)
         and outcome is not None
         and not _completed(pending[-1].event, outcome),
+        "a finished attempt's outcome carries the chain's last hash, and no other does": outcome is not None
+        and outcome.closing_hash != (attempt.head if attempt.terminal else None),
     }
     for fault, found in faults.items():
         if found:

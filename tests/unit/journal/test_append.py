@@ -132,7 +132,8 @@ async def test_a_sibling_waits_while_the_first_is_in_flight(journal: Journal, te
     second = await replace(tell.case(), siblings=(tell.sha("other"), slot)).recorded(journal)
     entry = tell.intended(first.header(), case=first)
     assert (await journal.append(entry)).admission is Admission.ADMITTED
-    assert (await journal.append(tell.intended(second.header(), case=second))).admission is Admission.RELATED
+    related = await journal.append(tell.intended(second.header(), case=second))
+    assert related == Appended(Admission.RELATED, entry.attempt.identity.attempt)
     await journal.append(tell.ended(entry, End.APPLIED))
     assert (await journal.append(tell.intended(second.header(), case=second))).admission is Admission.ADMITTED
 

@@ -14,6 +14,7 @@ from gateway.audit.checkpoint import attempt_row_digest
 from gateway.contracts.chain import RecordKind
 from gateway.contracts.statements import Finding
 from gateway.contracts.words import End
+from gateway.errors import AuditTampered, ConfigurationError
 from gateway.journal import StoredAttempt
 from gateway.journal._sqlite import SqliteJournal
 from gateway.journal._sqlite_archive import open_archive
@@ -87,6 +88,59 @@ async def test_damage_is_named_and_told_in_part(tmp_path: Path, tell: Any) -> No
     assert set(found[len(lost) :]) <= {
         f"{table} refers to a missing attempts" for table in ("events", "holds", "triggers")
     }
+
+
+class TestFile:
+    """A file that somebody brings: read as it is, and left so."""
+
+    @pytest.fixture
+    async def path(self, tmp_path: Path, tell: Any) -> Path:
+        path = tmp_path / "journal.db"
+        journal = SqliteJournal.open(path, key=bytes(range(32)))
+        await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
+        await journal.aclose()
+        with closing(sqlite3.connect(path)) as file:
+            file.execute("PRAGMA journal_mode = DELETE")
+        return path
+
+    def test_it_is_not_changed(self, path: Path) -> None:
+        before = path.read_bytes()
+        with open_archive(path) as archive:
+            assert len(list(archive.attempts())) == 1
+        assert (path.read_bytes(), [each.name for each in path.parent.glob("journal.db-*")]) == (before, [])
+
+    def test_of_the_first_schema_it_has_no_volumes(self, path: Path) -> None:
+        with closing(sqlite3.connect(path)) as file:
+            file.execute("PRAGMA user_version = 1")
+        with open_archive(path) as archive:
+            assert list(archive.volumes()) == []
+
+    def test_of_a_schema_to_come_it_is_refused_by_name(self, path: Path) -> None:
+        with closing(sqlite3.connect(path)) as file:
+            file.execute("PRAGMA user_version = 99")
+        with pytest.raises(ConfigurationError, match=r"^journal\.db has schema 99, "), open_archive(path):
+            pass
+
+    def test_what_breaks_while_it_is_read_is_named_by_its_kind(self, path: Path) -> None:
+        with closing(sqlite3.connect(path)) as file:
+            (page,) = file.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'attempts'").fetchone()
+        content = bytearray(path.read_bytes())
+        content[4096 * (page - 1) : 4096 * page] = bytes(4096)
+        path.write_bytes(content)
+        with pytest.raises(AuditTampered, match=r"\(SQLITE_CORRUPT\)$"), open_archive(path) as archive:
+            list(archive.attempts())
+
+    def test_an_error_without_a_name_of_sqlites_is_named_by_its_type(self, path: Path) -> None:
+        with pytest.raises(AuditTampered, match=r"\(ProgrammingError\)$"), open_archive(path):
+            raise sqlite3.ProgrammingError("canary")
+
+    def test_bytes_that_are_no_text_are_handed_on(self, path: Path) -> None:
+        with closing(sqlite3.connect(path)) as file:
+            file.execute("DROP TRIGGER records_are_written_once")
+            file.execute("UPDATE records SET body = CAST(x'ff41' AS TEXT)")
+            file.commit()
+        with open_archive(path) as archive:
+            assert [record.body for record in archive.records()] == ["\udcffA"]
 
 
 async def test_one_look_does_not_see_what_comes_later(place: Any, tell: Any) -> None:

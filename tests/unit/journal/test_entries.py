@@ -23,7 +23,6 @@ from gateway.journal._entries import (
     Statement,
     attempt_file,
     check,
-    closed,
     header_of,
     proposal_file,
     records_of,
@@ -86,8 +85,8 @@ def test_an_intents_row_says_everything_that_the_entry_says(intent: Any) -> None
 def test_a_closing_row_holds_the_outcome_with_its_closing_hash(tell: Any, intent: Any, end: End, release: bool) -> None:
     entry = tell.ended(intent, end)
     row = row_of(entry)
-    outcome = entry.outcome.model_copy(update={"closing_hash": entry.attempt.head})
-    assert closed(entry) == outcome
+    outcome = entry.outcome
+    assert outcome.closing_hash == entry.attempt.head
     assert (row["attempt_key"], row["siblings"], row["deadline"]) == (None, None, None)
     assert (row["effect"], row["code"]) == (outcome.effect, outcome.code)
     assert row["outcome"] == outcome.canonical().decode()
@@ -98,7 +97,6 @@ def test_a_closing_row_holds_the_outcome_with_its_closing_hash(tell: Any, intent
 def test_a_pause_has_no_closing_hash(tell: Any, case: Any) -> None:
     header = case.header()
     pause = tell.concluded(tell.gated(header), header, End.PAUSED)
-    assert closed(pause) is pause.outcome
     assert pause.outcome.closing_hash is None
     assert row_of(pause)["release"] is False
 
@@ -124,7 +122,7 @@ def test_an_archived_attempt_is_read_back_without_its_events(tell: Any, intent: 
     row = row_of(entry) | {"owner": None, "volume": 3}
     file = attempt_file(row, None, [], None, None, AT.isoformat())
     assert (file.links, file.volume, file.ended_before, file.ended_by) == ((), 3, AT, AT)
-    assert (file.outcome, file.owner, file.deadline) == (closed(entry), None, None)
+    assert (file.outcome, file.owner, file.deadline) == (entry.outcome, None, None)
     assert file.header == replace(intent.header, trigger_digest=None)
 
 
@@ -158,7 +156,7 @@ def test_what_was_found_out_later_stands_beside_the_outcome(
     )
     row = row_of(entry) | {"owner": None, "volume": None}
     file = attempt_file(row, None, [], finding, seen.canonical().decode() if looked else None, None)
-    stored = closed(entry)
+    stored = entry.outcome
     assert stored is not None
     assert file.resolution is finding
     assert file.outcome == stored.model_copy(
@@ -306,6 +304,7 @@ def with_link(entry: Any, number: int, **changes: Any) -> Any:
 
 CHAIN = "its events do not chain"
 IDENTITY = "outcome and attempt differ in identity"
+CLOSING = "a finished attempt's outcome carries the chain's last hash, and no other does"
 COMPLETED = "a finished attempt ends with the AttemptCompleted that carries its outcome's digest"
 RELEASE = "a hold is released on NOT_SENT or REFUSED only"
 ENDING = "a finished or paused attempt, and no other, has an outcome"
@@ -333,9 +332,17 @@ CLOSINGS: list[tuple[End, str, Callable[[Any], Any]]] = [
     (End.APPLIED, IDENTITY, lambda entry: with_outcome(entry, attempt=AttemptId.random())),
     (End.PAUSED, IDENTITY, lambda entry: with_outcome(entry, attempt=None)),
     (End.APPLIED, COMPLETED, lambda entry: with_outcome(entry, notice_outstanding=True)),
+    (End.APPLIED, CLOSING, lambda entry: with_outcome(entry, closing_hash="f" * 64)),
+    (End.APPLIED, CLOSING, lambda entry: with_outcome(entry, closing_hash=None)),
+    (End.PAUSED, CLOSING, lambda entry: with_outcome(entry, closing_hash="f" * 64)),
     (End.APPLIED, RELEASE, lambda entry: replace(entry, hold=Hold.RELEASED)),
     (End.UNKNOWN, RELEASE, lambda entry: replace(entry, hold=Hold.RELEASED)),
 ]
+
+
+def test_an_attempt_may_go_on_after_its_first_event(tell: Any, case: Any) -> None:
+    header = case.header()
+    check(tell.concluded(tell.fresh(header).flushed().to(State.VALIDATING, AT), header, End.BLOCKED))
 
 
 @pytest.mark.parametrize(("fault", "change"), INTENTS)

@@ -28,6 +28,7 @@ async def test_records_chain_and_read_back_in_order(journal: Journal, tell: Any)
     assert file is not None
     assert file.proposal == case.proposal(2)
     assert (file.stopped, file.withdrawn, file.held_by, file.hold_effect) == (False, True, None, None)
+    assert file.revisions == (case.proposal(1).proposal_digest, case.proposal(2).proposal_digest)
     previous = GENESIS
     for number, record in enumerate(file.records, start=1):
         assert record == Record.after(previous, number, record.kind, record.reference, record.body)
