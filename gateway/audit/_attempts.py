@@ -27,7 +27,7 @@ RELEASED: Final = frozenset({Effect.NOT_SENT, Effect.REFUSED})
 class Reserved:
     """What the journal must, and must not, still hold for an attempt."""
 
-    hold: tuple[str, str, str] | None
+    hold: tuple[str | None, str | None, str] | None
     siblings: frozenset[tuple[str, str]]
 
 
@@ -76,7 +76,7 @@ def _read_events(stored: StoredAttempt, findings: Findings) -> list[Event] | Non
     previous = GENESIS
     for number, found in enumerate(stored.events, start=1):
         where = place("event", stored.attempt, number)
-        body = found.body.encode("utf-8", "surrogateescape")
+        body = found.body.encode(errors="surrogateescape")
         holds = found.seq == number and digest(EVENT_DOMAIN, previous.encode() + body) == found.hash
         findings.unless(holds, FlawCode.CHAIN_BROKEN, where)
         previous = found.hash
@@ -102,7 +102,7 @@ def _read_outcome(stored: StoredAttempt, findings: Findings, where: str) -> Outc
     except ValueError:
         findings.flaw(FlawCode.OUTCOME_DIFFERS, where)
         return None
-    findings.unless(outcome.canonical() == text.encode("utf-8", "replace"), FlawCode.OUTCOME_DIFFERS, where)
+    findings.unless(outcome.canonical() == text.encode(), FlawCode.OUTCOME_DIFFERS, where)
     return outcome
 
 
@@ -158,10 +158,12 @@ def _row_agrees(stored: StoredAttempt, events: Sequence[Event], state: State, sa
 
 def _tombstone_agrees(stored: StoredAttempt, outcome: Outcome | None, said: Said) -> bool:
     """What can be told without the events: the row is finished, whole and free of events, its outcome its own."""
+    if outcome is None:
+        return False
     resolution = said.resolutions.get(stored.attempt)
     known = stored.columns["effect"] != Effect.UNKNOWN or resolution is not None
     closes = resolution is None or resolution.closing_hash == stored.text("head")
-    finished = outcome is not None and outcome.closing_hash == stored.text("head") and stored.text("state") in TERMINAL
+    finished = outcome.closing_hash == stored.text("head") and stored.text("state") in TERMINAL
     return not stored.events and known and closes and finished and _row_of(stored, outcome)
 
 
@@ -194,10 +196,8 @@ def _outcome_agrees(stored: StoredAttempt, events: Sequence[Event], outcome: Out
     )
 
 
-def _row_of(stored: StoredAttempt, outcome: Outcome | None) -> bool:
+def _row_of(stored: StoredAttempt, outcome: Outcome) -> bool:
     """Whether the outcome is this row's, as it was when it was recorded."""
-    if outcome is None:
-        return False
     row = (stored.attempt, stored.text("state"), stored.text("code"), stored.text("effect"))
     return row == (outcome.attempt, outcome.state, outcome.code, outcome.effect) and (
         outcome.observation,
@@ -245,6 +245,6 @@ def _reserved(stored: StoredAttempt, outcome: Outcome | None, said: Said) -> Res
     open_end = effect is None or (effect is Effect.UNKNOWN and resolution is None)
     siblings = (stored.text("siblings") or "").split() if open_end else []
     return Reserved(
-        None if free else (stored.text("practice") or "", stored.text("proposal") or "", stored.attempt),
+        None if free else (stored.text("practice"), stored.text("proposal"), stored.attempt),
         frozenset((sibling, stored.attempt) for sibling in siblings),
     )

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
 from gateway.audit._attempts import check_archived
 from gateway.audit._records import Said
@@ -20,17 +19,19 @@ from gateway.journal import Archive, StoredAttempt, StoredVolume
 
 @dataclass(slots=True)
 class Marks:
-    """How many attempts say that their events are in which volume, and how many of them no held checkpoint covers.
+    """How many attempts say that their events are in which volume; `unvouched` are volumes with an attempt that no held
+    checkpoint covers.
 
     `discarded` are volumes that somebody says are gone for good: that one is missing is then no flaw."""
 
     attempts: Counter[int] = field(default_factory=Counter)
-    unvouched: Counter[int] = field(default_factory=Counter)
+    unvouched: set[int] = field(default_factory=set)
     discarded: frozenset[int] = frozenset()
 
     def add(self, volume: int, *, vouched: bool) -> None:
         self.attempts[volume] += 1
-        self.unvouched[volume] += not vouched
+        if not vouched:
+            self.unvouched.add(volume)
 
 
 def compare_attempt(stored: StoredAttempt, head: Head, findings: Findings) -> None:
@@ -38,7 +39,7 @@ def compare_attempt(stored: StoredAttempt, head: Head, findings: Findings) -> No
     length, last, row = head
     where = place("attempt", stored.attempt)
     absent = stored.volume is not None and not stored.events
-    found = int(stored.columns["seq"] or 0) if absent else len(stored.events)
+    found = stored.end[0] if absent else len(stored.events)
     if found < length:
         findings.flaw(FlawCode.COVERED_SHORTENED, where)
         return
@@ -81,7 +82,7 @@ def verify_volumes(
         findings.absent += count
         excused = paths is None or number in marks.discarded
         findings.unless(excused, FlawCode.VOLUME_MISSING, place("volume", number))
-        findings.unless(not marks.unvouched[number], FlawCode.UNVOUCHED, place("volume", number))
+        findings.unless(number not in marks.unvouched, FlawCode.UNVOUCHED, place("volume", number))
 
 
 def _which(path: Path, ordinal: int, recorded: Mapping[int, StoredVolume], findings: Findings) -> StoredVolume | None:
@@ -150,6 +151,6 @@ def _verify_archived(
     whole = replace(row, events=each.events)
     check_archived(whole, said, findings)
     for sealed in held:
-        head = cast("Mapping[str, Head]", sealed.heads.attempts).get(row.attempt)
+        head = sealed.heads.attempts.get(each.entry.attempt)
         if head is not None:
             compare_attempt(whole, head, findings)

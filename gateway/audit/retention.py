@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final, cast
 
@@ -120,7 +120,7 @@ class Retention:
         )
         path, written = place.write(head, leaving)
         _read_back(path, head, leaving)
-        volume = StoredVolume(number, written, f"{self.before.astimezone(UTC).isoformat()}", len(leaving))
+        volume = StoredVolume(number, written, head.ended_before.isoformat(), len(leaving))
         try:
             await self.journal.archive_events(volume, leaving)
         except Conflict:  # certainly nothing was deleted, so the file is one copy too many

@@ -86,15 +86,15 @@ class Volume:
     def attempts(self) -> Iterator[Archived]:
         """In the order of the file. Raises `MalformedInput` where it breaks off, goes on too long or is not JSON."""
         for _ in range(self.head.attempts):
-            entry = _model(Entry, _content(self._line(), b'{"attempt":'))
+            entry = _model(Entry, _content(_next(self._lines), b'{"attempt":'))
             yield Archived(entry, tuple(self._events(entry.events)))
-        if next(self._lines, b""):
+        if next(self._lines, None):
             raise MalformedInput("the volume goes on after its last attempt")
 
     def _events(self, count: int) -> Iterator[StoredEvent]:
         size = 0
         for number in range(1, count + 1):
-            line = self._line()
+            line = _next(self._lines)
             size += len(line)
             if size > MAX_ATTEMPT_BYTES:
                 raise MalformedInput("an attempt of the volume is longer than any that was written")
@@ -103,27 +103,21 @@ class Volume:
     def _event(self, number: int, line: bytes) -> StoredEvent:
         before, _, body = _content(line, b'{"hash":').partition(b',"event":')
         try:
-            hash_, text = json.loads(before), body.decode("utf-8", "surrogateescape")
+            hash_, text = json.loads(before), body.decode(errors="surrogateescape")
         except ValueError:
             raise MalformedInput("a line of the volume is no event") from None
         if not isinstance(hash_, str):
             raise MalformedInput("a line of the volume is no event")
         return StoredEvent(number, text, hash_)
 
-    def _line(self) -> bytes:
-        line = next(self._lines, b"")
-        if not line:
-            raise MalformedInput("the volume breaks off")
-        return line
-
 
 @contextmanager
 def opened(path: Path) -> Iterator[Volume]:
     """Read a volume; raises `MalformedInput`, while it is read, for what is not one, whole."""
     try:
-        with gzip.open(path, "rb") as file:
+        with gzip.open(path) as file:
             lines = _lines(file)
-            yield Volume(_model(VolumeHead, _content(next(lines, b""), b'{"volume":')), lines)
+            yield Volume(_model(VolumeHead, _content(_next(lines), b'{"volume":')), lines)
     except (OSError, EOFError, zlib.error):
         raise MalformedInput("the file cannot be read as a volume") from None
 
@@ -132,7 +126,7 @@ def file_digest(path: Path) -> str:
     """Plain SHA-256, so that `sha256sum` says the same; raises `MalformedInput`."""
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, hashlib.sha256).hexdigest()
     except OSError:
         raise MalformedInput("the file cannot be read as a volume") from None
 
@@ -166,7 +160,7 @@ def archived_events(archive: Archive, stored: StoredAttempt, paths: Sequence[Pat
         events = next((each.events for each in volume.attempts() if each.entry.attempt == stored.attempt), ())
     hash_ = GENESIS
     for event in events:
-        hash_ = digest(EVENT_DOMAIN, hash_.encode() + event.body.encode("utf-8", "surrogateescape"))
+        hash_ = digest(EVENT_DOMAIN, hash_.encode() + event.body.encode(errors="surrogateescape"))
     if (len(events), hash_) != stored.end:
         raise AuditTampered("the volume does not hold the events that the journal closes; run gateway audit verify")
     return events
@@ -210,9 +204,7 @@ class Shelf:
             unfinished.replace(path)
             sync_directory(path.parent)
         except OSError as error:
-            raise DocumentError(
-                f"a volume could not be written ({os.strerror(error.errno or 0)}); nothing was deleted"
-            ) from None
+            raise DocumentError(f"a volume could not be written ({error.strerror}); nothing was deleted") from None
         return path, file_digest(path)
 
 
@@ -255,6 +247,13 @@ def _lines(file: gzip.GzipFile) -> Iterator[bytes]:
         if len(line) > MAX_LINE_BYTES or not line.endswith(b"\n"):
             raise MalformedInput("the volume breaks off, or a line of it is too long")
         yield line
+
+
+def _next(lines: Iterator[bytes]) -> bytes:
+    line = next(lines, None)
+    if line is None:
+        raise MalformedInput("the volume breaks off")
+    return line
 
 
 def _content(line: bytes, opening: bytes) -> bytes:
