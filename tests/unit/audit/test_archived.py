@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from gateway.audit import FlawCode, Report, verify_file
-from gateway.audit.volumes import MAX_ATTEMPT_BYTES, MAX_LINE_BYTES, opened, shelf, volumes_at
-from gateway.contracts.chain import GENESIS, Link
+from gateway.audit.volumes import MAX_ATTEMPT_BYTES, MAX_LINE_BYTES, archived_links, opened, shelf, volumes_at
+from gateway.contracts.canonical import digest
+from gateway.contracts.chain import EVENT_DOMAIN, GENESIS, Link
+from gateway.contracts.references import AttemptId
 from gateway.contracts.signals import Event, Signal
-from gateway.errors import DocumentError, MalformedInput
+from gateway.errors import AuditTampered, DocumentError, MalformedInput
 from gateway.journal import JournalId, StoredEvent
 from gateway.journal._sqlite_archive import open_archive
 
@@ -28,6 +30,10 @@ Lines = list[dict[str, Any]]
 
 def codes(report: Report) -> set[FlawCode]:
     return {flaw.code for flaw in report.flaws}
+
+
+def found(report: Report) -> list[tuple[FlawCode, str]]:
+    return sorted((flaw.code, flaw.where) for flaw in report.flaws)
 
 
 @dataclass
@@ -65,6 +71,13 @@ class Site:
         if recorded:
             sha = hashlib.sha256(file.read_bytes()).hexdigest()
             self.forge(f"UPDATE volumes SET digest = '{sha}' WHERE number = {number}")
+
+    def write_first(self, lines: Lines) -> None:
+        """The same for the first, and the second made to follow it."""
+        self.write(1, lines)
+        second = self.read(2)
+        second[0]["volume"]["previous"] = hashlib.sha256(self.volumes[0].read_bytes()).hexdigest()
+        self.write(2, second)
 
 
 @pytest.fixture(scope="session")
@@ -155,7 +168,7 @@ async def test_an_attempt_after_the_last_checkpoint_cannot_be_passed_off_as_arch
 
 
 def test_without_volume_and_checkpoint_nothing_vouches_for_an_archived_attempt(site: Site) -> None:
-    assert codes(site.verify(volumes=False)) == {FlawCode.UNVOUCHED}
+    assert found(site.verify(volumes=False)) == [(FlawCode.UNVOUCHED, "volume 1"), (FlawCode.UNVOUCHED, "volume 2")]
     assert site.verify().flaws == ()
 
 
@@ -219,7 +232,29 @@ def test_every_column_of_a_volumes_row_is_held_by_its_file_or_a_later_checkpoint
     edit = {"number": "7", "attempts": "attempts + 1"}.get(column, "'2020-01-01T00:00:00+00:00'")
     site.forge(f"UPDATE volumes SET {column} = {edit} WHERE number = 2")
     assert site.verify().flaws
-    assert FlawCode.COVERED_DIFFERS in codes(site.verify(site.after, volumes=False))
+    assert (FlawCode.COVERED_DIFFERS, "volumes") in found(site.verify(site.after, volumes=False))
+
+
+def test_a_row_of_volumes_that_contradicts_the_marks_is_named(site: Site) -> None:
+    site.forge("UPDATE volumes SET attempts = attempts + 1 WHERE number = 2")
+    assert found(site.verify(site.before, volumes=False)) == [(FlawCode.VOLUME_DIFFERS, "volume 2")]
+    site.forge("UPDATE volumes SET number = 3 WHERE number = 2")
+    assert found(site.verify(site.before, volumes=False)) == [
+        (FlawCode.POSITION_GAP, "volumes"),
+        (FlawCode.UNREADABLE, "journal"),
+        (FlawCode.VOLUME_DIFFERS, "volume 2"),
+        (FlawCode.VOLUME_DIFFERS, "volume 3"),
+    ]
+
+
+def test_an_outcome_that_is_none_is_named_as_its_attempts(site: Site) -> None:
+    site.forge("UPDATE attempts SET outcome = '{}' WHERE position = 1")
+    attempt = site.read(1)[1]["attempt"]["attempt"]
+    assert found(site.verify()) == [
+        (FlawCode.OUTCOME_DIFFERS, f"attempt {attempt}"),
+        (FlawCode.RESERVATION_DIFFERS, f"siblings {attempt}"),
+        (FlawCode.ROW_DIFFERS, f"attempt {attempt}"),
+    ]
 
 
 # -- files ------------------------------------------------------------------------------------------------
@@ -376,12 +411,56 @@ def test_a_volume_written_anew_is_found_by_its_digest_and_by_its_content(
     by_digest = codes(site.verify(site.before))
     assert by_digest & {FlawCode.VOLUME_DIFFERS, FlawCode.VOLUME_INVALID}
     assert FlawCode.VOLUME_MISSING in by_digest
-    site.write(1, site.read(1))  # now the journal vouches for it
-    second = site.read(2)
-    second[0]["volume"]["previous"] = hashlib.sha256(site.volumes[0].read_bytes()).hexdigest()
-    site.write(2, second)
+    site.write_first(site.read(1))  # now the journal vouches for it
     assert codes(site.verify()) & {FlawCode.VOLUME_DIFFERS, FlawCode.VOLUME_INVALID, FlawCode.OUTCOME_DIFFERS}
     assert FlawCode.COVERED_DIFFERS in codes(site.verify(site.after, volumes=False))
+
+
+@pytest.mark.parametrize(
+    ("forge", "code"),
+    [
+        (of_another_journal, FlawCode.VOLUME_DIFFERS),
+        (in_another_order, FlawCode.VOLUME_DIFFERS),
+        (going_on, FlawCode.VOLUME_INVALID),
+    ],
+)
+def test_a_volume_that_is_recorded_and_wrong_is_named(
+    site: Site, forge: Callable[[Lines], Lines], code: FlawCode
+) -> None:
+    site.write_first(forge(site.read(1)))
+    assert found(site.verify()) == [(code, "volume 1")]
+
+
+def test_an_attempt_that_its_volume_tells_otherwise_is_named(site: Site) -> None:
+    lines = fewer_events_made_to_fit(site.read(1))
+    site.write_first(lines)
+    assert found(site.verify()) == [(FlawCode.VOLUME_DIFFERS, f"attempt {lines[1]['attempt']['attempt']}")]
+
+
+def test_a_file_that_is_no_volume_is_named_by_its_place_among_those_given(site: Site) -> None:
+    (site.archive / "z.jsonl.gz").write_bytes(b"no volume at all")
+    assert found(site.verify()) == [(FlawCode.VOLUME_INVALID, "file 3")]
+
+
+def test_events_that_the_gateway_cannot_have_written_are_no_links(site: Site) -> None:
+    """A forger made journal and volume say the same; nothing but the event itself is wrong."""
+    lines = site.read(1)
+    start, end = spans(lines)[0]
+    head = digest(EVENT_DOMAIN, GENESIS.encode() + b"{}")
+    lines[start]["attempt"] |= {"events": 1, "head": head}
+    site.write_first([*lines[: start + 1], {"hash": head, "event": {}}, *lines[end:]])
+    site.forge(f"UPDATE attempts SET seq = 1, head = '{head}' WHERE position = 1")
+    attempt = AttemptId(lines[start]["attempt"]["attempt"])
+    with open_archive(site.world.path) as archive, pytest.raises(AuditTampered, match="not what was written"):
+        archived_links(archive, attempt, site.volumes)
+
+
+def test_an_attempt_that_is_not_in_its_volume_is_not_shown_as_one_without_events(site: Site) -> None:
+    (_, _), (start, _), *_ = spans(site.read(1))
+    attempt = AttemptId(site.read(1)[start]["attempt"]["attempt"])
+    site.write_first(fewer_attempts(site.read(1)))
+    with open_archive(site.world.path) as archive, pytest.raises(AuditTampered):
+        archived_links(archive, attempt, site.volumes)
 
 
 def test_a_file_that_is_not_recorded_is_not_read_beyond_its_head(site: Site) -> None:
@@ -439,10 +518,7 @@ def test_an_archived_attempt_told_anew_everywhere_is_held_by_the_checkpoint(site
     lines = rechained(site.read(1), lambda event: event.model_copy(update={"trace": "f" * 32}))
     (start, _), *_ = spans(lines)
     head = lines[start]["attempt"]["head"]
-    site.write(1, lines)
-    second = site.read(2)
-    second[0]["volume"]["previous"] = hashlib.sha256(site.volumes[0].read_bytes()).hexdigest()
-    site.write(2, second)
+    site.write_first(lines)
     site.forge(
         f"UPDATE attempts SET outcome = replace(outcome, head, '{head}') WHERE position = 1",
         f"UPDATE attempts SET head = '{head}' WHERE position = 1",

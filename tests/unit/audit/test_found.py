@@ -10,19 +10,22 @@ from typing import Any
 
 import pytest
 
-from gateway.audit import FlawCode, verify_archive
+from gateway.audit import FlawCode, checkpoint, verify_archive
 from gateway.audit._attempts import check_attempt
 from gateway.audit._records import Said, check_chain
 from gateway.audit.checkpoint import chains, draw, read, write
 from gateway.audit.report import Findings, place
 from gateway.contracts.chain import GENESIS, Link, Record, RecordKind
+from gateway.contracts.failures import Code
 from gateway.contracts.outcome import ObservationRecord, Outcome
 from gateway.contracts.proposal import Proposal
-from gateway.contracts.references import AttemptId, PersonId, StatementId, TriggerId
-from gateway.contracts.signals import Event, Signal
+from gateway.contracts.references import AttemptId, PersonId, ProposalId, StatementId, TriggerId
+from gateway.contracts.signals import Event, ProposalState, Signal
+from gateway.contracts.statements import Finding
 from gateway.contracts.words import End, Environment, State
 from gateway.errors import AuditTampered, MalformedInput
 from gateway.journal import StoredAttempt, StoredEvent, StoredRecord
+from gateway.journal._sqlite_archive import open_archive
 from gateway.surfaces.sign import sign
 
 LATER = datetime(2030, 1, 7, 9, 30, tzinfo=UTC)
@@ -141,6 +144,32 @@ def test_a_body_that_is_not_canonical_or_says_another_number_is_no_event(held: A
         assert (FlawCode.EVENT_INVALID, where) in checked(forged, said)
 
 
+def test_a_text_that_is_no_utf_8_breaks_what_it_is_in(held: Any, told: Any, said: Said) -> None:
+    stored = held.ended(End.APPLIED)
+    assert checked(event(stored, 3, body='{"a":"\udcff"}'), said) == [
+        (FlawCode.CHAIN_BROKEN, f"event {stored.attempt} 3"),
+        (FlawCode.EVENT_INVALID, f"event {stored.attempt} 3"),
+    ]
+    text = str(stored.columns["outcome"]).replace("COMMITTED", "COMMITTE\udcff")
+    assert checked(row(stored, outcome=text), said) == [(FlawCode.OUTCOME_DIFFERS, f"attempt {stored.attempt}")]
+    chain = chain_of(held, RecordKind.STOP)
+    proposal, last = chain[0].proposal, len(chain)
+    for unread in ({"body": "\udcff"}, {"kind": "another"}):
+        assert spoken(with_record(chain, last, **unread), told)[0] == (
+            FlawCode.CHAIN_BROKEN,
+            f"record {proposal} {last}",
+        )
+
+
+def test_a_tombstone_whose_outcome_is_not_its_end_differs(held: Any, said: Said) -> None:
+    """Archived: only the row is here."""
+    stored = held.ended(End.APPLIED)
+    bare = replace(row(stored, volume=1), events=())
+    assert checked(bare, said) == []
+    for columns in ({"head": "0" * 64}, {"outcome": None}):
+        assert checked(row(bare, **columns), said) == [(FlawCode.ROW_DIFFERS, f"attempt {stored.attempt}")]
+
+
 def test_an_attempt_without_events_has_no_chain(held: Any, said: Said) -> None:
     stored = held.ended(End.BLOCKED)
     assert checked(replace(stored, events=()), said) == [(FlawCode.CHAIN_BROKEN, f"attempt {stored.attempt}")]
@@ -209,6 +238,16 @@ def test_an_attempt_key_is_kept_exactly_where_the_approval_is_spent(held: Any, s
             ]
 
 
+async def test_an_approval_that_was_left_usable_after_the_intent_keeps_no_key(world: Any) -> None:
+    journal = world.open()
+    await world.attempt(journal, await world.propose(journal), End.NOT_DISPATCHED, Code.AUDIT_UNAVAILABLE)
+    await journal.aclose()
+    with open_archive(world.path) as archive:
+        assert flaws(archive, world) == []
+        *_, stored = archive.attempts()
+    assert (stored.columns["deadline"] is None, stored.columns["attempt_key"]) == (False, None)
+
+
 @pytest.mark.requirement("IDEM-01")
 @pytest.mark.parametrize("archived", [False, True])
 @pytest.mark.parametrize("change", ["freed", "renamed", "another's"])
@@ -273,9 +312,28 @@ def test_events_that_are_all_another_attempts_are_found(held: Any, said: Said, u
     assert checked(stored, said) == [(FlawCode.EVENT_INVALID, f"attempt {stored.attempt}")]
 
 
+def test_an_attempt_of_one_event_is_judged_by_it(held: Any, said: Said) -> None:
+    stored = refitted(held.ended(End.BLOCKED), lambda told: {} if told.signal is Signal.TRIGGER_RECEIVED else None)
+    found = checked(stored, said)
+    assert (FlawCode.ROW_DIFFERS, f"attempt {stored.attempt}") in found
+    assert (FlawCode.EVENT_INVALID, f"attempt {stored.attempt}") not in found
+
+
+def through(other: State) -> Callable[[Event], dict[str, Any] | None]:
+    """The same walk, by way of another state than GATED."""
+
+    def change(told: Event) -> dict[str, Any] | None:
+        if told.to_state is State.GATED:
+            return {"to_state": other}
+        return {"from_state": other} if told.from_state is State.GATED else {}
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("end", "change"),
     [
+        (End.BLOCKED, through(State.RUNNING)),
         (End.APPLIED, without(Signal.ATTEMPT_COMPLETED)),
         (End.APPLIED, lambda told: None if told.to_state is State.GATED else {}),
         (End.APPLIED, lambda told: None if told.to_state is State.SUCCEEDED and told.from_state else {}),
@@ -299,6 +357,29 @@ def test_an_event_twice_after_the_end_is_illegal(held: Any, said: Said) -> None:
     again = Link.after(head, last.model_copy(update={"seq": last.seq + 1}))
     twice = replace(stored, events=(*stored.events, StoredEvent(last.seq + 1, again.body.decode(), again.hash)))
     assert (FlawCode.TRANSITION_ILLEGAL, f"attempt {stored.attempt}") in checked(twice, said)
+
+
+def test_what_no_event_tells_is_the_rows_alone(held: Any, said: Said) -> None:
+    stored = refitted(held.ended(End.BLOCKED), without(Signal.APPROVAL_BOUND))
+    assert stored.columns["approval"] is not None
+    assert checked(stored, said) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "change", "kept"),
+    [
+        (End.BLOCKED, without(Signal.PROPOSAL_BOUND), True),
+        (End.BLOCKED, on(Signal.PROPOSAL_BOUND, proposal=None, proposal_state=ProposalState.UNKNOWN), True),
+        (End.BLOCKED, on(Signal.PROPOSAL_BOUND, proposal=None, proposal_state=ProposalState.CURRENT), False),
+        (None, without(Signal.PROPOSAL_BOUND), False),
+    ],
+    ids=["not looked for", "not found", "found", "intended"],
+)
+def test_a_trigger_that_names_one_proposal_and_anothers_bytes_gets_no_further(
+    held: Any, said: Said, end: End | None, change: Callable[[Event], dict[str, Any] | None], kept: bool
+) -> None:
+    stored = row(refitted(held.ended(end), change), proposal=ProposalId.random())
+    assert checked(stored, said) == ([] if kept else [(FlawCode.ROW_DIFFERS, f"attempt {stored.attempt}")])
 
 
 def test_an_intent_that_only_the_row_or_only_the_events_know_differs(held: Any, said: Said) -> None:
@@ -406,6 +487,12 @@ def test_a_body_that_nobody_signed_is_found_there(held: Any, told: Any) -> None:
         assert (code, f"record {record.proposal} {number}") in spoken(forged, told)
 
 
+def test_a_body_that_is_no_proposal_is_found_there_and_does_not_count_as_a_revision(held: Any, told: Any) -> None:
+    chain = chain_of(held, RecordKind.STOP)
+    forged = resaid((replace(chain[0], body="{}"), *chain))
+    assert spoken(forged, told) == [(FlawCode.RECORD_INVALID, f"record {chain[0].proposal} 1")]
+
+
 def test_a_chain_must_begin_with_a_proposal_and_number_its_revisions_upwards(held: Any, told: Any) -> None:
     chain = chain_of(held, RecordKind.STOP)
     proposal = chain[0].proposal
@@ -477,6 +564,17 @@ def test_what_is_held_follows_from_what_is_known(held: Any) -> None:
     unknown, in_flight = held.ended(End.UNKNOWN).attempt, held.ended(None).attempt
     assert holding == {held.ended(End.APPLIED).attempt, unknown, held.resolved.attempt, in_flight}
     assert reserving == {unknown, in_flight}
+
+
+def test_only_an_unknown_effect_is_freed_by_its_resolution(held: Any, said: Said) -> None:
+    found = said.resolutions[held.resolved.attempt].model_copy(update={"finding": Finding.ABSENT})
+    for stored, free in ((held.ended(End.APPLIED), False), (held.ended(End.UNKNOWN), True)):
+        reserved = check_attempt(stored, replace_said(said, {stored.attempt: found}), Findings())
+        assert (reserved.hold is None) is free
+
+
+def test_an_attempt_without_siblings_reserves_none(held: Any, said: Said) -> None:
+    assert check_attempt(row(held.ended(None), siblings=None), said, Findings()).siblings == frozenset()
 
 
 def test_a_resolution_or_an_observation_of_an_attempt_that_is_gone_is_found(held: Any, told: Any) -> None:
@@ -573,6 +671,23 @@ def test_a_list_with_a_name_twice_is_refused(held: Any, world: Any) -> None:
     twice = listed.replace('{"attempts":{', '{"attempts":{},"attempts":{', 1)
     with pytest.raises(MalformedInput):
         read(f"{token}\n{twice}\n", world.keyring)
+
+
+def test_a_list_is_read_to_its_greatest_length(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = world.checkpoint()
+    _, _, listed = text.partition("\n")
+    monkeypatch.setattr(checkpoint, "MAX_HEADS_BYTES", len(listed))
+    assert read(text, world.keyring).heads.attempts
+    monkeypatch.setattr(checkpoint, "MAX_HEADS_BYTES", len(listed) - 1)
+    with pytest.raises(MalformedInput, match="over"):
+        read(text, world.keyring)
+
+
+def test_records_are_grouped_by_proposal_even_where_there_is_one_of_each(held: Any) -> None:
+    alone = [record for record in held.told if record.kind == RecordKind.PROPOSAL]
+    assert [(name, list(chain)) for name, chain in chains(alone)] == [
+        (f"{record.practice}/{record.proposal}", [record]) for record in alone
+    ]
 
 
 @pytest.mark.parametrize("missing", ["journal", "events"])

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from gateway.audit import export_lines, verify_file, volumes
+from gateway.audit.checkpoint import volumes_digest
 from gateway.audit.retention import Retention
-from gateway.audit.volumes import opened, volumes_at
+from gateway.audit.volumes import archived_links, opened, volumes_at
 from gateway.contracts.references import AttemptId
 from gateway.errors import AuditTampered, Conflict, DocumentError, UsageError
 from gateway.journal import StoredAttempt
@@ -148,8 +149,26 @@ async def test_what_is_open_or_too_young_or_uncovered_stays(world: Any, tmp_path
     assert (rest.attempts, rest.uncovered) == (1, 0)
 
 
+async def test_what_goes_on_after_the_checkpoint_stays_and_what_is_younger_and_covered_leaves(
+    world: Any, tmp_path: Path
+) -> None:
+    journal = world.open()
+    [paused] = [file for file in await journal.attempts() if file.state == "PAUSED"]
+    young, _ = await world.attempt(journal, await world.propose(journal), world.ends.APPLIED)
+    kept = world.checkpoint()
+    await world.close_paused(journal, paused)
+    await world.attempt(journal, await world.propose(journal), world.ends.APPLIED)
+    run = Retention(journal=journal, vouching=world.sealed(kept), before=NOW + timedelta(days=1))
+    planned = [tally async for tally in run.plan()][-1]
+    await journal.aclose()
+    assert (planned.attempts, planned.uncovered) == (5, 2)
+    assert await world.archive(tmp_path / "archive", kept=kept) == planned
+    gone = {each.attempt for each in attempts(world.path) if each.volume is not None}
+    assert young in gone and paused.attempt not in gone
+
+
 async def test_a_plan_counts_what_a_run_moves_and_writes_nothing(world: Any, tmp_path: Path) -> None:
-    kept, before = world.checkpoint(), tables(world.path)
+    kept, before, stored = world.checkpoint(), tables(world.path), attempts(world.path)
     journal = world.open()
     run = Retention(journal=journal, vouching=world.sealed(kept), before=NOW + timedelta(days=1), size=3)
     planned = [replace(tally) async for tally in run.plan()][-1]
@@ -158,7 +177,10 @@ async def test_a_plan_counts_what_a_run_moves_and_writes_nothing(world: Any, tmp
     moved = [tally async for tally in run.run(tmp_path / "archive")][-1]
     await journal.aclose()
     assert planned == moved
-    assert moved.event_bytes > 1000 * moved.attempts
+    assert (moved.volumes, moved.attempts) == (2, 4)
+    gone = {each.attempt for each in attempts(world.path) if each.volume is not None}
+    left = [event for each in stored if each.attempt in gone for event in each.events]
+    assert (moved.events, moved.event_bytes) == (len(left), sum(len(each.body) + len(each.hash) for each in left))
 
 
 async def test_a_date_to_come_and_another_journals_checkpoint_are_refused(
@@ -201,7 +223,7 @@ async def test_a_file_left_by_a_run_that_died_is_overwritten(world: Any, tmp_pat
     shutil.copy(world.path, tmp_path / "before.db")
     await world.archive(archive, kept=kept)
     [file] = volumes_at([archive])
-    (archive / f".{file.name}.new").write_bytes(b"half of it")
+    (archive / f".{file.name}.new").write_bytes(b"half of it" * 10_000)  # longer than what is written over it
     world.path.unlink()
     shutil.copy(tmp_path / "before.db", world.path)  # file written, journal not yet told
     tally = await world.archive(archive, kept=kept, size=2)
@@ -258,7 +280,7 @@ async def test_a_full_disk_stops_the_run_and_nothing_is_deleted(world: Any, tmp_
     run = Retention(journal=journal, vouching=world.sealed(kept), before=NOW + timedelta(days=1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        with pytest.raises(DocumentError, match="nothing was deleted"):
+        with pytest.raises(DocumentError, match=r"\(File too large\); nothing was deleted"):
             _ = [tally async for tally in run.run(tmp_path / "archive")]
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -322,6 +344,7 @@ async def test_exports_say_where_archived_events_are_or_read_them(world: Any, tm
             count = export_lines(archive, stream, attempt, volumes)
         found = stream.getvalue().splitlines()
         assert len(found) == count
+        assert not any(" " in line for line in found if line.startswith('{"archived"'))
         return [json.loads(line) for line in found]
 
     first = AttemptId(attempts(world.path)[0].attempt)
@@ -337,13 +360,36 @@ async def test_exports_say_where_archived_events_are_or_read_them(world: Any, tm
     assert sorted(map(json.dumps, together)) == sorted(map(json.dumps, all_of_it))
 
 
+async def test_an_archived_attempts_links_are_those_that_left(world: Any, tmp_path: Path) -> None:
+    second = AttemptId(attempts(world.path)[1].attempt)
+    journal = world.open()
+    before = await journal.attempt(second)
+    await journal.aclose()
+    await world.archive(tmp_path / "archive", kept=world.checkpoint(), size=3)
+    files = volumes_at([tmp_path / "archive"])
+    with open_archive(world.path) as archive:
+        assert archived_links(archive, second, files) == before.links
+        assert archived_links(archive, second, ()) == ()
+        assert archived_links(archive, AttemptId.random(), files) == ()
+
+
+async def test_a_checkpoint_covers_the_volumes_that_there_were(world: Any, tmp_path: Path) -> None:
+    first = world.checkpoint()
+    await world.archive(tmp_path / "archive", kept=first, size=3)
+    later = world.sealed(world.checkpoint(first)).checkpoint
+    with open_archive(world.path) as archive:
+        assert later.archived == volumes_digest(archive)
+    assert (world.sealed(first).checkpoint.archived, later.archived[0]) == (None, 2)
+
+
+@pytest.mark.parametrize("other", [b'"CONFIRMED"', b'"COMMITTE\xff"'], ids=["another word", "no text"])
 async def test_a_volume_with_other_events_is_not_shown_as_the_attempts(
-    world: Any, tmp_path: Path, forging: Any
+    world: Any, tmp_path: Path, forging: Any, other: bytes
 ) -> None:
     first = AttemptId(attempts(world.path)[0].attempt)
     await world.archive(tmp_path / "archive", kept=world.checkpoint())
     [file] = volumes_at([tmp_path / "archive"])
-    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).replace(b'"COMMITTED"', b'"CONFIRMED"')))
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).replace(b'"COMMITTED"', other)))
     with forging(world.path) as forged:
         forged.execute("UPDATE volumes SET digest = ?", (hashlib.sha256(file.read_bytes()).hexdigest(),))
     with open_archive(world.path) as archive, pytest.raises(AuditTampered):

@@ -265,7 +265,8 @@ def test_a_byte_flipped_anywhere_in_the_file_is_found_or_changed_nothing(world: 
 def test_a_file_that_is_no_journal_is_a_flaw_and_a_missing_one_an_error(world: Any, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     other.write_bytes(b"SQLite format 4" + bytes(4096))
-    assert codes(verify_file(other, [], world.keyring)) == {FlawCode.UNREADABLE}
+    [flaw] = verify_file(other, [], world.keyring).flaws
+    assert (flaw.code, flaw.where) == (FlawCode.UNREADABLE, "journal")
     with pytest.raises(ConfigurationError):
         verify_file(tmp_path / "none.db", [], world.keyring)
 

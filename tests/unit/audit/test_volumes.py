@@ -1,0 +1,110 @@
+"""The format of volumes: what is written is read to the byte, and what is no volume is refused as none."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.audit.volumes import (
+    MAX_ATTEMPT_BYTES,
+    MAX_LINE_BYTES,
+    Archived,
+    VolumeHead,
+    opened,
+    shelf,
+    volumes_at,
+)
+from gateway.contracts.chain import GENESIS
+from gateway.contracts.references import AttemptId
+from gateway.errors import MalformedInput, UsageError
+from gateway.journal import JournalId, StoredAttempt, StoredEvent
+
+HEAD = VolumeHead(
+    journal=JournalId.random(),
+    number=1,
+    previous=GENESIS,
+    ended_before=datetime(2030, 1, 7, 9, 0, tzinfo=UTC),
+    attempts=1,
+    first=1,
+    last=1,
+    checkpoint="1" * 64,
+)
+FIRST = b'{"volume":%s}\n' % HEAD.canonical()
+
+
+def written(directory: Path, *bodies: str) -> tuple[Path, tuple[StoredEvent, ...]]:
+    """A volume of one attempt with events of these texts."""
+    events = tuple(StoredEvent(number, body, "0" * 64) for number, body in enumerate(bodies, start=1))
+    stored = StoredAttempt({"attempt": AttemptId.random(), "position": 1}, (), events)
+    with shelf(directory) as shelved:
+        path, _ = shelved.write(HEAD, [stored])
+    return path, events
+
+
+def read(path: Path) -> Sequence[Archived]:
+    with opened(path) as volume:
+        assert volume.head == HEAD
+        return list(volume.attempts())
+
+
+def test_an_event_is_read_as_it_was_written_whatever_is_in_it(tmp_path: Path) -> None:
+    path, events = written(tmp_path, '{"a":1,"event":{"b":2}}', '{"ä":"€"}')
+    assert [each.events for each in read(path)] == [events]
+
+
+def test_a_text_that_is_no_utf_8_is_read_for_the_verifier_to_judge(tmp_path: Path) -> None:
+    path, _ = written(tmp_path, '{"a":"x"}')
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b'"x"', b'"\xff"')))
+    assert [event.body for each in read(path) for event in each.events] == ['{"a":"\udcff"}']
+
+
+def test_lines_and_attempts_of_the_greatest_length_are_written_and_read(tmp_path: Path) -> None:
+    frame = len(b'{"hash":"","event":}\n') + 64
+    path, events = written(tmp_path, *["x" * (MAX_LINE_BYTES - frame)] * (MAX_ATTEMPT_BYTES // MAX_LINE_BYTES))
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)[2:]
+    assert ({len(line) for line in lines}, sum(map(len, lines))) == ({MAX_LINE_BYTES}, MAX_ATTEMPT_BYTES)
+    assert [each.events for each in read(path)] == [events]
+
+
+def test_a_line_is_read_to_the_greatest_length_and_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl.gz"
+    path.write_bytes(gzip.compress(FIRST + b"x" * MAX_LINE_BYTES + b"\n"))
+    with pytest.raises(MalformedInput, match="too long"):
+        read(path)
+    path.write_bytes(
+        gzip.compress(FIRST + b"x" * (4 * MAX_LINE_BYTES))[:-4]
+    )  # whoever reads on sees that it is cut off
+    with pytest.raises(MalformedInput, match="too long"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", FIRST.replace(b"volume", b"VOLUME", 1), FIRST.replace(b"}\n", b"]\n"), FIRST[:-1], FIRST],
+    ids=["nothing", "another name", "another brace", "no end of line", "a head alone"],
+)
+def test_what_does_not_begin_or_go_on_as_a_volume_is_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.jsonl.gz"
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(MalformedInput):
+        read(path)
+
+
+def test_a_volume_says_neither_when_it_was_written_nor_under_which_name(tmp_path: Path) -> None:
+    path, _ = written(tmp_path, "{}")
+    flags, when = path.read_bytes()[3:4], path.read_bytes()[4:8]
+    assert (flags, when) == (bytes(1), bytes(4))
+
+
+def test_a_directorys_volumes_are_the_files_that_are_named_so(tmp_path: Path) -> None:
+    path, _ = written(tmp_path, "{}")
+    for name in ("README", ".hidden.jsonl.gz", f".{path.name}.new"):
+        (tmp_path / name).touch()
+    assert volumes_at([tmp_path]) == [path]
+    assert volumes_at([tmp_path / "README", tmp_path, path]) == [tmp_path / "README", path]
+    with pytest.raises(UsageError, match=r"^--archive: no such file"):
+        volumes_at([tmp_path / "nowhere"])
