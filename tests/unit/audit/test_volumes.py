@@ -83,14 +83,22 @@ def test_a_line_is_read_to_the_greatest_length_and_no_further(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", FIRST.replace(b"volume", b"VOLUME", 1), FIRST.replace(b"}\n", b"]\n"), FIRST[:-1], FIRST],
-    ids=["nothing", "another name", "another brace", "no end of line", "a head alone"],
+    ("old", "new"),
+    [(b'{"volume":', b'{"VOLUME":'), (b"}\n", b"]\n"), (b'{"attempt":', b'{"ATTEMPT":'), (b'{"hash":', b'{"HASH":')],
+    ids=["another head", "another brace", "another attempt", "another event"],
 )
-def test_what_does_not_begin_or_go_on_as_a_volume_is_none(tmp_path: Path, content: bytes) -> None:
+def test_a_line_that_is_framed_otherwise_is_none_of_a_volumes(tmp_path: Path, old: bytes, new: bytes) -> None:
+    path, _ = written(tmp_path, "{}")
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(old, new, 1)))
+    with pytest.raises(MalformedInput):
+        read(path)
+
+
+@pytest.mark.parametrize("content", [b"", FIRST[:-1], FIRST], ids=["nothing", "no end of line", "a head alone"])
+def test_what_breaks_off_is_no_volume(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.jsonl.gz"
     path.write_bytes(gzip.compress(content))
-    with pytest.raises(MalformedInput):
+    with pytest.raises(MalformedInput, match="breaks off"):
         read(path)
 
 
