@@ -35,8 +35,8 @@ JUDGEMENTS: Final[Mapping[Judgement, str]] = MappingProxyType(
         Judgement.PASSED: "what was demanded was seen",
         Judgement.FAILED: "something else was seen",
         Judgement.NOT_APPLICABLE: "the adapter does not declare what the check needs; never an experience of the run",
-        Judgement.COULD_NOT_RUN: "an obstacle: a slot taken by strangers, the write budget, a fault without a receipt; "
-        "excuses nothing",
+        Judgement.COULD_NOT_RUN: "an obstacle: a system that is not there or goes away, a slot taken by strangers, the "
+        "write budget, a fault without a receipt; excuses nothing",
         Judgement.HARNESS_ERROR: "the suite's own fault; excuses nothing",
     }
 )
