@@ -25,11 +25,12 @@ def look(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
             yield connection
         finally:
             connection.execute("ROLLBACK")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError) as error:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
+        # An OperationalError that SQLite has no name for is the driver's own, of bytes that are no text.
+        if isinstance(error, ValueError) or name == "OperationalError":
+            raise AuditTampered("a stored row is not what was written; run `gateway audit verify`") from None
         raise JournalUnavailable(f"the journal cannot be read ({name})") from None
-    except ValueError:
-        raise AuditTampered("a stored row is not what was written; run `gateway audit verify`") from None
 
 
 def stop_latched(connection: sqlite3.Connection, practice: str, proposal: str, revision: str | None) -> bool:

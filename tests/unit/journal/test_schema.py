@@ -107,6 +107,22 @@ async def test_the_schema_on_postgresql_refuses_the_same(place: Any, tell: Any) 
     assert refused == list(FORGERIES)
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("column", ["head", "outcome"])
+async def test_a_row_overwritten_with_bytes_that_are_no_text_is_no_fault_of_the_disk(
+    place: Any, tell: Any, column: str
+) -> None:
+    journal = await place.open()
+    attempt, _ = await tell.run(journal, await tell.case().recorded(journal), End.APPLIED)
+    for rule in ("attempts_end_once", "attempts_keep_their_header"):
+        place.tamper(f"DROP TRIGGER {rule}")
+    place.tamper(f"UPDATE attempts SET {column} = CAST(x'4a616e65ff' AS TEXT)")
+    with pytest.raises(AuditTampered) as caught:
+        await journal.attempt(attempt)
+    assert "Jane" not in repr(caught.value)
+    await journal.aclose()
+
+
 async def test_a_row_overwritten_with_anything_is_reported_without_its_content(place: Any, tell: Any) -> None:
     journal = await place.open()
     case = await tell.case().recorded(journal)
