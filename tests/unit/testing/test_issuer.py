@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -192,9 +193,12 @@ def answered(issuer: Issuer, request: Asked) -> tuple[int, str | None]:
 
 
 def client_form(issuer: Issuer, **changes: Any) -> dict[str, str]:
+    """What a client sends who says otherwise, `changes`; a timedelta is so long from now."""
     key: Key = import_key(json.loads(issuer.secrets["vendor"]))
     now = int(time.time())
-    claims = {"iss": "c", "sub": "c", "aud": issuer.url, "iat": now, "exp": now + 300, "jti": "n-1"} | changes
+    claims: dict[str, Any] = {"iss": "c", "sub": "c", "aud": issuer.url, "iat": now, "exp": now + 300, "jti": "n-1"}
+    for name, value in changes.items():
+        claims[name] = now + int(value.total_seconds()) if isinstance(value, timedelta) else value
     service = issuer.scheme is Scheme.JWT_BEARER
     algorithm = "RS256" if service else "ES384"
     said = {name: value for name, value in claims.items() if value is not None}
@@ -222,8 +226,8 @@ def invalid(issuer: Issuer) -> tuple[int, str]:
         {"iss": None},
         {"exp": None},
         {"exp": 1},
-        {"exp": int(time.time()) + 4000},
-        {"iat": int(time.time()) + 400},
+        {"exp": timedelta(seconds=4000)},
+        {"iat": timedelta(seconds=400)},
         {"iat": None},
         {"jti": None},
     ],
