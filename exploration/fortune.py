@@ -66,6 +66,9 @@ class Fortune:
             drawn -= rate
         return self._pass(turns)
 
+    def parted(self) -> None:
+        """Chance leaves nothing out."""
+
     def scene(self) -> None:
         """Chance remembers nothing."""
 

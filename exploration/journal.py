@@ -114,9 +114,13 @@ def _write(name: str) -> Port:
 
 
 READS: Final = {name: _read(name) for name in (
-    "proposal", "proposals", "stopped", "trigger", "intent", "related", "attempt", "attempts", "orphans",
-)} | {"suspended": Port("journal.suspended", _READ_FAULTS, _READ_FAULTS)}  # fmt: skip
-# Nobody suspends a connection while others commit here: when it was looked up makes no difference to anyone.
+    "proposal", "proposals", "stopped", "trigger", "intent", "related", "attempt", "attempts",
+)} | {
+    # Whoever asks for orphans asks who lives.
+    "orphans": Port("journal.orphans", _READ_FAULTS, _READ_FAULTS, Touches.ALL),
+    # Nobody suspends a connection while others commit here: when it was looked up makes no difference to anyone.
+    "suspended": Port("journal.suspended", _READ_FAULTS, _READ_FAULTS),
+}  # fmt: skip
 APPEND: Final = _write("append")
 RECORD: Final = _write("record")
 RESOLVE: Final = _write("resolve")

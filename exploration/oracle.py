@@ -41,7 +41,8 @@ _APART = frozenset(
         (Touches.PEER, Touches.READS),
         (Touches.WRITES, Touches.PEER),
         (Touches.PEER, Touches.WRITES),
-        # what a process has read dies with it, and what it has sent arrives all the same
+        # what a process has read dies with it, unless something has left it since (`Oracle.parted`); what it has sent
+        # arrives all the same
         (Touches.READS, Touches.DEATH),
         (Touches.DEATH, Touches.READS),
         (Touches.PEER, Touches.DEATH),
@@ -73,6 +74,10 @@ class Oracle(Protocol):
         """The story goes on: callers come and processes are started whom nobody has met."""
         ...
 
+    def parted(self) -> None:
+        """Something has left a process: a request, an answer, what a sink was told. Deaths before and after differ."""
+        ...
+
     def calm(self) -> None:
         """Whatever could go wrong has: from here on, nothing that has a price."""
         ...
@@ -95,6 +100,9 @@ class Deviations:
         return self._listed(tag, [turn.name for turn in turns])
 
     def scene(self) -> None:
+        """One run needs to remember nothing."""
+
+    def parted(self) -> None:
         """One run needs to remember nothing."""
 
     def calm(self) -> None:

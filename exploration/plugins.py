@@ -175,6 +175,7 @@ class Sink:
 
     async def accept(self, events: Sequence[tuple[str, Event]]) -> None:
         chosen = await self._meet(SINK_ACCEPT)
+        self.turnstile.parted += 1
         self.events.extend(event for _, event in events)
         if chosen == "keeps-then-raises":
             raise VendorError

@@ -120,19 +120,21 @@ class Waiting:
 class Turnstile:
     """Lets one waiting actor through at a time. `passed` counts all passages, `last` is who passed last, `when`
     tells what time it is. `whole`: all faults are offered, not only those that stand for them. `fine`: actors may
-    change at every shared port, not only where a process rests."""
+    change at every shared port, not only where a process rests. `parted` counts what has left processes for good:
+    requests, answers, what sinks were told."""
 
     def __init__(self, oracle: Oracle) -> None:
         self.oracle = oracle
         self.waiting: list[Waiting] = []
         self.whole = self.fine = True
         self.last: Actor | None = None
-        self.passed = 0
+        self.passed = self.parted = 0
         self.when: Callable[[], object] = tuple
 
     async def pass_through(self, port: Port) -> str:
         """Pass, in turn where the port is shared; what the outside does there."""
         actor = ACTOR.get() if port.beyond else acting()
+        self.parted += port.beyond
         if port.touches is not None and (self.fine or not port.inline):
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.waiting.append(Waiting(actor, port, turn))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from exploration.oracle import Option, Price, Turn
+from exploration.oracle import Option, Price, Touches, Turn
 
 Sleeping = frozenset[Turn]
 NOBODY: Sleeping = frozenset()
@@ -126,6 +126,9 @@ class Walk:
     def scene(self) -> None:
         """What was left out for those who were there is not left out for those who come."""
         self.asleep = NOBODY
+
+    def parted(self) -> None:
+        self.asleep = frozenset(turn for turn in self.asleep if turn.touches is not Touches.DEATH)
 
     def calm(self) -> None:
         self.budget = dict.fromkeys(self.budget, 0)

@@ -142,6 +142,7 @@ class World:
     _plugins: Plugins = field(init=False)
     _starts: int = 0
     _turns: int = 0
+    _parted: int = 0
     _written: tuple[int, int] = (-1, 0)
 
     def __post_init__(self) -> None:
@@ -159,7 +160,7 @@ class World:
         turnstile.whole, turnstile.fine = self.weather.whole, self.weather.fine
         turnstile.when = lambda: (self.loop.time(), self.wall)
         turnstile.waiting.clear()
-        turnstile.passed = self._turns = 0
+        turnstile.passed = turnstile.parted = self._turns = self._parted = 0
         self.peer = Peer(turnstile, self.checker.first_byte)
         self.loop = VirtualLoop(MemoryNetwork(turnstile, self.peer))  # type: ignore[abstract]  # the rest raises
         self.wall = timedelta()
@@ -247,9 +248,18 @@ class World:
         context = copy_context()
         context.run(ACTOR.set, actor)
         call = Call(actor, self.loop.create_task(work, context=context))
-        call.task.add_done_callback(lambda task: _end(call, task))
+        call.task.add_done_callback(lambda task: self._end(call, task))
         self.everyone.append(call)
         return call
+
+    def _end(self, call: Call, task: asyncio.Task[Any]) -> None:
+        self.turnstile.parted += 1
+        if task.cancelled():
+            call.cancelled = True
+        elif (raised := task.exception()) is not None:
+            call.raised = raised
+        else:
+            call.answer = task.result()
 
     def drive(self, done: Callable[[], bool]) -> None:
         """Let the world go on until `done`."""
@@ -283,6 +293,9 @@ class World:
         self._turns += 1
         if self._turns > MAX_TURNS:
             raise StuckError("too many turns")
+        if turnstile.parted != self._parted:
+            self._parted = turnstile.parted
+            turnstile.oracle.parted()
         chosen = turnstile.oracle.turn(f"turn#{self._turns}", self._befalling(passing), self.state)
         word, _, name = chosen.partition(" ")
         if word == "wall":
@@ -350,18 +363,9 @@ class World:
             raise RuntimeError(f"a run leaves {len(left)} tasks behind, the first of them {left[0]!r}")
 
 
-def _end(call: Call, task: asyncio.Task[Any]) -> None:
-    if task.cancelled():
-        call.cancelled = True
-    elif (raised := task.exception()) is not None:
-        call.raised = raised
-    else:
-        call.answer = task.result()
-
-
 def _remembered(call: Call) -> tuple[object, ...]:
     """What the future may still depend on: all that a living process was told; of a dead one, what it said."""
     if call.actor.process.alive:
         return call.actor.name, call.actor.seen, call.ended
-    answer = call.answer
-    return call.actor.name, answer.model_dump_json() if isinstance(answer, Outcome) else call.ended
+    answer = call.answer.model_dump_json() if isinstance(call.answer, Outcome) else type(call.answer)
+    return call.actor.name, call.ended, answer, type(call.raised)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from gateway.gateway import Gateway
 from gateway.journal import _sqlite_writes as writes
 
 CALM = Weather(whole=False, clocks=False, cancels=False)
+RESTS = replace(CALM, fine=False)
 TWO_CALLERS = Scenario(name="planted", setting="one_key_two_callers", faults=0, crashes=0, weather=CALM)
 TWO_PROPOSALS = Scenario(name="planted", setting="siblings", faults=0, crashes=0, weather=CALM)
 ONE_CALLER = Scenario(name="planted", setting="one_key_one_caller", faults=1, crashes=0, weather=CALM)
@@ -37,8 +39,20 @@ def test_every_run_of_a_scenario_keeps_the_rules(name: str) -> None:
     assert found.runs > found.pruned > 0
 
 
-def test_pruning_loses_no_end() -> None:
-    pruned, whole = explore(TWO_CALLERS), explore(TWO_CALLERS, pruning=False)
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        Scenario(name="a fault and a crash", setting="one_key_one_caller", faults=1, crashes=1, weather=CALM),
+        Scenario(name="two callers", setting="one_key_two_callers", faults=0, crashes=0, weather=RESTS),
+        Scenario(name="two processes", setting="one_key_two_callers", faults=0, crashes=0, weather=RESTS, processes=2),
+        Scenario(name="a stop and a crash", setting="stopped", faults=0, crashes=1, weather=RESTS),
+        Scenario(name="a withdrawal and a crash", setting="withdrawn", faults=0, crashes=1, weather=RESTS),
+        Scenario(name="a revision and a crash", setting="revised", faults=0, crashes=1, weather=RESTS),
+    ],
+    ids=lambda scenario: scenario.name,
+)
+def test_pruning_loses_no_end(scenario: Scenario) -> None:
+    pruned, whole = explore(scenario), explore(scenario, pruning=False)
     assert pruned.exhausted
     assert whole.exhausted
     assert whole.runs > pruned.runs
