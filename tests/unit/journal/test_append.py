@@ -202,7 +202,22 @@ async def test_an_attempt_in_flight_is_the_same_attempt_when_it_is_read_again(jo
     later = tell.now + timedelta(seconds=3)
     await journal.append(tell.ended(entry, End.APPLIED, at=later))
     file = await journal.attempt(entry.attempt.identity.attempt)
-    assert file.ended_by == later > file.links[1].event.at
+    assert replace(file, links=(file.links[0], file.links[-1])).ended_by == later > file.links[0].event.at
+
+
+async def test_a_header_is_read_back_with_the_digest_of_a_trigger_that_is_the_attempts_own(
+    journal: Journal, tell: Any
+) -> None:
+    case = await tell.case().recorded(journal)
+    owner = case.header()
+    entry = tell.intended(owner, case=case)
+    await journal.append(entry)
+    found = {entry.attempt.identity.attempt: owner}
+    for header in (replace(owner, trigger_digest=None), replace(owner, trigger=None, trigger_digest=None)):
+        denied = tell.concluded(tell.gated(header), header, End.BLOCKED)
+        await journal.append(denied)
+        found[denied.attempt.identity.attempt] = header
+    assert {file.attempt: file.header for file in await journal.attempts()} == found
 
 
 async def test_lists_are_of_the_latest_hundred_unless_more_is_asked_for(journal: Journal, tell: Any) -> None:

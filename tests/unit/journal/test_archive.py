@@ -109,6 +109,10 @@ class TestFile:
             assert len(list(archive.attempts())) == 1
         assert (path.read_bytes(), [each.name for each in path.parent.glob("journal.db-*")]) == (before, [])
 
+    def test_it_cannot_be_written_to(self, path: Path) -> None:
+        with pytest.raises(AuditTampered, match="READONLY"), open_archive(path) as archive:
+            archive._connection.execute("DELETE FROM suspensions")
+
     def test_of_the_first_schema_it_has_no_volumes(self, path: Path) -> None:
         with closing(sqlite3.connect(path)) as file:
             file.execute("PRAGMA user_version = 1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,33 @@ def test_where_the_system_does_not_answer_nobody_is_dead(path: Path, folder: Pat
         QUESTIONS[question](owners)
     assert str(path.parent) not in str(caught.value)
     owners.release(referred=False)
+
+
+def test_a_lock_is_the_owners_only_and_taken_before_it_has_its_name(
+    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, real = list[str](), os.open
+
+    def noting(name: Any, *given: Any) -> int:
+        opened.append(Path(name).name)
+        return real(name, *given)
+
+    monkeypatch.setattr("os.open", noting)
+    owners = Owners(path)
+    assert opened == [f"{owners.owner}.new"]
+    [lock] = folder.iterdir()
+    assert (lock.name, stat.S_IMODE(lock.stat().st_mode)) == (f"{owners.owner}.lock", 0o600)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    owners.release(referred=False)
+
+
+async def test_a_journal_that_cannot_be_asked_at_its_end_leaves_its_lock(path: Path, folder: Path) -> None:
+    journal = SqliteJournal.open(path, key=KEY)
+    journal._reader.close()
+    with pytest.raises(JournalUnavailable, match=r"\(ProgrammingError\)$"):
+        await journal.aclose()
+    await journal.aclose()
+    assert [lock.stem for lock in folder.iterdir()] == [journal.owner]
 
 
 def test_an_owner_whose_lock_is_gone_is_dead(path: Path) -> None:

@@ -31,6 +31,7 @@ from gateway.errors import (
 from gateway.journal import Admission, Durability, StoredVolume, _sqlite_writer
 from gateway.journal._sqlite import SqliteJournal
 from gateway.journal._sqlite_connection import Synchronous, connect
+from gateway.journal._sqlite_reads import look
 
 KEY = bytes(range(32))
 
@@ -52,9 +53,10 @@ async def test_durability_is_set_and_the_file_is_the_owners_only(path: Path) -> 
         assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     plain.close()
     connection = connect(path, Synchronous.FULL, 1.0)
-    pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "foreign_keys")}
+    names = ("synchronous", "fullfsync", "checkpoint_fullfsync", "foreign_keys", "trusted_schema", "cell_size_check")
+    pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
     connection.close()
-    assert pragmas == {"synchronous": 2, "foreign_keys": 1}
+    assert pragmas == [2, 1, 1, 1, 0, 1]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -92,8 +94,15 @@ async def test_another_key_and_a_newer_schema_are_refused(path: Path) -> None:
     with sqlite3.connect(path) as plain:
         plain.execute("PRAGMA user_version = 99")
     plain.close()
-    with pytest.raises(ConfigurationError, match="newer gateway"):
+    with pytest.raises(ConfigurationError, match=r"^journal\.db was written by a newer gateway"):
         open_at(path)
+
+
+def test_a_fault_of_sqlites_is_told_by_its_name(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    with pytest.raises(JournalUnavailable, match=r"\(SQLITE_ERROR\)$"), look(connection):
+        connection.execute("SELECT * FROM nothing")
+    connection.close()
 
 
 @pytest.mark.requirement("PHI-04")
