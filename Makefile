@@ -32,8 +32,9 @@ demo: $(VENV)/demo.stamp ## set up, then book, reschedule and cancel against a r
 
 test: check pytest ## set up, then everything that must hold: lint, types, import rules, tests
 
+# In the order of their names, not of their length in tests: the longest files are of few tests and must not come last.
 pytest: $(VENV)/dev.stamp ## the tests alone, a file to a processor at a time
-	$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile
+	$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 check: lint types imports ## everything but the tests
 
