@@ -54,6 +54,7 @@ async def test_durability_is_set_and_the_file_is_the_owners_only(path: Path) -> 
     plain.close()
     connection = connect(path, Synchronous.FULL, 1.0)
     names = ("synchronous", "fullfsync", "checkpoint_fullfsync", "foreign_keys", "trusted_schema", "cell_size_check")
+    assert connection.execute("PRAGMA busy_timeout").fetchone()[0] == 1000
     pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
     connection.close()
     assert pragmas == [2, 1, 1, 1, 0, 1]
