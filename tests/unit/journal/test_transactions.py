@@ -26,7 +26,7 @@ class Faulty(sqlite3.Connection):
         self.failing: dict[str, Exception] = {}
         self.said: list[str] = []
 
-    def execute(self, sql: str, *given: Any) -> sqlite3.Cursor:  # type: ignore[override]
+    def execute(self, sql: str, *given: Any) -> sqlite3.Cursor:
         self.said.append(sql)
         for beginning, error in self.failing.items():
             if sql.startswith(beginning):
