@@ -133,6 +133,9 @@ class Run:
             result = await self._try(requirement, stage)
             await self._calibrate(requirement, stage, result)
         self.results[requirement_id] = result
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # an observer kept the cancellation to itself
+            raise asyncio.CancelledError
         return result
 
     def conclude(self) -> Results:

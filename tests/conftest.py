@@ -4,6 +4,7 @@ conformance, really signed, for homes outside environment `sandbox`."""
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 settings.register_profile("gateway", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gateway")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background; processes that tests interrupt inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _conformant(code: AdapterCode, claims: Any, dialect: str, ended_at: datetime, **changes: Any) -> Results:

@@ -298,18 +298,11 @@ class TestWhenSomethingIsNotAsItShouldBe:
 
 
 class TestWhenItIsStopped:
-    # Whoever runs these tests in the background has SIGINT ignored, and children inherit that
-    LISTENING = (
-        "import runpy, signal;"
-        "signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "runpy.run_module('conformance.demo', run_name='__main__')"
-    )
-
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     @pytest.mark.parametrize("playing", [False, True], ids=["starting", "playing"])
     def test_nothing_is_left_running(self, tmp_path: Path, number: int, playing: bool) -> None:
         process = subprocess.Popen(
-            [sys.executable, "-c", self.LISTENING, "--dir", str(tmp_path / "p"), "--json"],
+            [*COMMAND, "--dir", str(tmp_path / "p"), "--json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

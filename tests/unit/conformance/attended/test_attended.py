@@ -27,13 +27,19 @@ class Person:
     """The other end of the terminal."""
 
     screen: int
+    terminal: int
     observer: AttendedObserver
 
     def types(self, *lines: str) -> None:
         os.write(self.screen, "".join(f"{line}\n" for line in lines).encode())
 
     def was_asked(self) -> str:
-        return os.read(self.screen, 4096).decode()
+        """All of it: what a terminal shows arrives piece by piece, up to a mark that comes last."""
+        os.write(self.terminal, b"\0")
+        shown = b""
+        while not shown.endswith(b"\0"):
+            shown += os.read(self.screen, 4096)
+        return shown.decode()
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def person() -> Iterator[Person]:
     attributes = termios.tcgetattr(terminal)
     attributes[3] &= ~termios.ECHO  # what a person types is not what they were asked
     termios.tcsetattr(terminal, termios.TCSANOW, attributes)
-    yield Person(screen, AttendedObserver(terminal))
+    yield Person(screen, terminal, AttendedObserver(terminal))
     os.close(screen)
     os.close(terminal)
 

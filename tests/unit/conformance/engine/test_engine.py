@@ -102,6 +102,30 @@ async def test_an_observer_that_cannot_look_is_an_obstacle_and_repeats_nothing(
     assert "token" not in results.model_dump_json()
 
 
+class Deaf(ControlObserver):
+    """An observer that is cancelled while it looks, and looks on."""
+
+    async def appointments(self, start: datetime, end: datetime) -> Sequence[Seen]:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            task.cancel()
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            return await super().appointments(start, end)
+        raise AssertionError("a task that is cancelled is told so")
+
+
+async def test_an_observer_that_swallows_a_cancellation_does_not_make_the_run_go_on(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_run(SandboxAdapter(), "sandbox", site.target(), directory=site.directory) as run:
+        monkeypatch.setattr(ControlObserver, "appointments", Deaf.appointments)
+        with pytest.raises(asyncio.CancelledError):
+            await run.execute("book.applied")
+        monkeypatch.undo()
+
+
 class Crowded(ControlObserver):
     """An observer that finds strangers in every slot."""
 
