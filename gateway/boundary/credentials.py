@@ -1,9 +1,9 @@
-"""Where secrets come from, and what they become: one header, or the client's end of TLS.
+"""Where secrets come from, and the header that one becomes.
 
-Owns: two credential sources, registered as plugins like any other, the header value of each scheme whose secret is
-attached itself, and the TLS context of a client's certificate. What is exchanged for a token is `tokens`' business.
-Refuses: secret files that others could read or swap, secrets that would not fit one header line, and keys that are
-locked or not the certificate's. No exception here carries a secret or a path; a key is written to no file.
+Owns: two credential sources, registered as plugins like any other, and the header value of each scheme whose secret is
+attached itself. What is exchanged for a token is `tokens`' business, a client's certificate that of `tls`.
+Refuses: secret files that others could read or swap, and secrets that would not fit one header line. No exception here
+carries a secret or a path.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ import asyncio
 import base64
 import os
 import re
-import ssl
 import stat
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +21,7 @@ from gateway.contracts.connection import CredentialUse, Scheme
 from gateway.errors import ConfigurationError
 from gateway.hookspecs import CredentialSource, hookimpl
 
-_MAX_SECRET_BYTES: Final = 8 * 1024
+MAX_SECRET_BYTES: Final = 8 * 1024
 BEARER_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 _PAIR: Final = re.compile(r"[^\x00-\x1f\x7f:]+:[^\x00-\x1f\x7f]*")  # RFC 7617 §2
 
@@ -62,9 +60,9 @@ class FileSecrets:
         try:
             status = os.fstat(descriptor)
             private = stat.S_ISREG(status.st_mode) and not status.st_mode & 0o077 and status.st_uid == os.geteuid()
-            if not private or status.st_size > _MAX_SECRET_BYTES:
+            if not private or status.st_size > MAX_SECRET_BYTES:
                 raise CredentialUnavailableError
-            content = os.read(descriptor, _MAX_SECRET_BYTES)
+            content = os.read(descriptor, MAX_SECRET_BYTES)
         finally:
             os.close(descriptor)
         try:
@@ -95,50 +93,6 @@ async def authorization_header(use: CredentialUse, sources: Sequence[CredentialS
     if use.name is None or use.scheme is Scheme.CLIENT_CERTIFICATE:
         return None
     return _header(use.scheme, await find_secret(use.name, sources))
-
-
-async def identified(
-    use: CredentialUse, sources: Sequence[CredentialSource], trust: ssl.SSLContext | None, protocols: Sequence[str]
-) -> ssl.SSLContext:
-    """A client's TLS context, with its certificate where the scheme says so, that trusts whom `trust` does (None: the
-    system's authorities) and offers `protocols` (ALPN). Raises `CredentialUnavailableError` and nothing else."""
-    certificate: str | None = None
-    if use.scheme is Scheme.CLIENT_CERTIFICATE and use.name is not None:
-        found = await find_secret(use.name, sources)
-        if not isinstance(found, str) or len(found) > _MAX_SECRET_BYTES:
-            raise CredentialUnavailableError
-        certificate = found
-    context = await asyncio.to_thread(_context, certificate, trust)
-    if protocols:
-        context.set_alpn_protocols(list(protocols))
-    return context
-
-
-def _context(certificate: str | None, trust: ssl.SSLContext | None) -> ssl.SSLContext:
-    if trust is None:
-        context = ssl.create_default_context()
-    else:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if authorities := b"".join(trust.get_ca_certs(binary_form=True)):
-            context.load_verify_locations(cadata=authorities)
-    if certificate is not None:
-        try:
-            _load(context, certificate.encode())
-        except (OSError, ValueError):  # ssl.SSLError is an OSError
-            raise CredentialUnavailableError from None
-    return context
-
-
-def _load(context: ssl.SSLContext, pem: bytes) -> None:
-    """OpenSSL takes a key from a file only; two pipes are files that nobody else can open and that leave nothing."""
-    with ExitStack() as pipes:
-        ends = [os.pipe(), os.pipe()]
-        for reading, writing in ends:
-            pipes.callback(os.close, reading)
-            with os.fdopen(writing, "wb") as pipe:
-                pipe.write(pem)  # far less than a pipe holds
-        chain, key = (f"/dev/fd/{reading}" for reading, _ in ends)
-        context.load_cert_chain(chain, key, password=lambda: b"")  # else a locked key would be asked for at a terminal
 
 
 async def find_secret(name: str, sources: Sequence[CredentialSource]) -> object:

@@ -1,7 +1,7 @@
 """The boundary itself: one per gateway, the only way from the core to a network (CP-20).
 
 Owns: the adapters, the sealed connections, the practice's resolver, the credential sources, the access tokens
-fetched with them, and the one TLS context. Resolves a proposal's references afresh for every attempt and
+fetched with them, and the TLS contexts. Resolves a proposal's references afresh for every attempt and
 holds them against the salted commitment that was approved (I5, CARD-09).
 Refuses: unknown connections, undeclared operations, a relay that redelivers without a proven key (C-35),
 and particulars that are missing, ambiguous or not the approved ones.
@@ -20,6 +20,7 @@ from gateway.boundary.addresses import Admits
 from gateway.boundary.containment import contained
 from gateway.boundary.engagement import Engagement
 from gateway.boundary.session import Budget, Door
+from gateway.boundary.tls import Contexts
 from gateway.boundary.tokens import Tokens
 from gateway.clock import Clock
 from gateway.config import Bounds
@@ -65,9 +66,7 @@ class Boundary:
         self._admits = admits
         self._sibling_digest = sibling_digest
         self._bounds = bounds
-        self._trust = tls
-        self._tls = tls or ssl.create_default_context()
-        self._tls.set_alpn_protocols(["http/1.1"])
+        self._tls = Contexts(connections.values(), tls)
         self._descriptors = {name: self._claimed(connection) for name, connection in connections.items()}
         _silence()
 
@@ -125,7 +124,6 @@ class Boundary:
                 credentials=self._credentials,
                 admits=self._admits,
                 tls=self._tls,
-                trust=self._trust,
                 budget=Budget(descriptor.requests_per_attempt, connection.credential.requests),
                 tokens=self._tokens,
                 clock=self._clock,

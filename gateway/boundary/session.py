@@ -12,7 +12,6 @@ No exception that it raises carries text from a request, a reply or a credential
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -22,10 +21,11 @@ import httpx
 from gateway.boundary import rules
 from gateway.boundary.addresses import Address, AddressForbiddenError, Admits, NameUnresolvedError, resolve
 from gateway.boundary.channel import Head, HttpChannel, Outgoing, ReplyMalformedError, RequestUnspeakableError
-from gateway.boundary.credentials import CredentialUnavailableError, authorization_header, find_secret, identified
+from gateway.boundary.credentials import CredentialUnavailableError, authorization_header, find_secret
 from gateway.boundary.effects import Traffic
 from gateway.boundary.mllp import MllpChannel
 from gateway.boundary.rules import Destination, HostUndeclaredError, RequestForbiddenError
+from gateway.boundary.tls import Contexts
 from gateway.boundary.tokens import Token, TokenRefusedError, Tokens, granted, token_request
 from gateway.boundary.wire import IdentityRefusedError, Wire, WireError
 from gateway.clock import Clock
@@ -73,15 +73,13 @@ class Mutation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What all sessions of one engagement share. `tls` is for connections without a certificate of their own; `trust`
-    is whom the others trust (None: the system's authorities)."""
+    """What all sessions of one engagement share."""
 
     connection: Connection
     descriptor: Descriptor
     credentials: Sequence[CredentialSource] = field(repr=False)
     admits: Admits
-    tls: ssl.SSLContext
-    trust: ssl.SSLContext | None = None
+    tls: Contexts
     budget: Budget
     tokens: Tokens
     clock: Clock
@@ -102,7 +100,7 @@ class Session(httpx.AsyncBaseTransport):
         self._mutation: Mutation | None = None
         self._closed = False
         self._credential: str | None = None
-        self._tls = door.tls
+        self._tls = door.tls.shared(door.connection)
         self._addresses: dict[tuple[str, int], tuple[Address, ...]] = {}
         self._resolving = asyncio.Lock()
         self._wires: list[Wire] = []
@@ -111,15 +109,15 @@ class Session(httpx.AsyncBaseTransport):
     async def unlock(self, seconds: float) -> None:
         """Have the credential at hand, once, and good for so long; raises `httpx.TransportError` where none is."""
         connection, sources = self._door.connection, self._door.credentials
-        use, speaks_http = connection.credential, not connection.base_url.startswith("mllps:")
+        use = connection.credential
         try:
             if use.token is None:
                 self._credential = await authorization_header(use, sources)
             else:
                 self.token = await self._lasting(use.token, seconds)
                 self._credential = self.token.header
-            if use.scheme is Scheme.CLIENT_CERTIFICATE or not speaks_http:  # the shared context offers HTTP (ALPN)
-                self._tls = await identified(use, sources, self._door.trust, ("http/1.1",) if speaks_http else ())
+            if use.scheme is Scheme.CLIENT_CERTIFICATE and use.name is not None:
+                self._tls = await self._door.tls.own(connection, await find_secret(use.name, sources))
         except CredentialUnavailableError:
             self._locked(Code.CREDENTIALS_REJECTED)
         except TokenRefusedError as error:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +12,14 @@ from gateway.boundary.credentials import (
     CredentialUnavailableError,
     EnvironmentSecrets,
     FileSecrets,
-    _load,
     authorization_header,
     gateway_credential_sources,
-    identified,
 )
 from gateway.contracts.connection import CredentialUse, Scheme
 from gateway.errors import ConfigurationError
-from tests.peers.authority import Authority
 
 BEARER = CredentialUse(scheme=Scheme.BEARER, name="clinic-calendar")
 BASIC = CredentialUse(scheme=Scheme.BASIC, name="clinic-calendar")
-NOBODY = CredentialUse(scheme=Scheme.NONE)
-CERTIFICATE = CredentialUse(scheme=Scheme.CLIENT_CERTIFICATE, name="clinic-calendar")
 
 
 class Fixed:
@@ -144,93 +137,3 @@ async def test_secret_files_lie_in_the_configured_directory_or_in_secrets(
     (tmp_path / directory).mkdir()
     write(tmp_path / directory)
     assert await gateway_credential_sources("file", options, tmp_path)["file"].secret("clinic-calendar") == "token"
-
-
-# -- the client's end of TLS ----------------------------------------------------------------------------
-
-
-def met(client: ssl.SSLContext, authority: Authority, clients: Authority | None = None) -> tuple[bytes | None, Any]:
-    """Shake hands in memory with a server of this authority: the certificate that it was shown, and the protocol that
-    both speak. Raises `ssl.SSLError` where one of the two refuses."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority.chain)
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    if clients is not None:
-        context.load_verify_locations(clients.chain)
-        context.verify_mode = ssl.CERT_OPTIONAL
-    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server = context.wrap_bio(there, back, server_side=True)
-    ours = client.wrap_bio(back, there, server_hostname="localhost")
-    for _ in range(3):
-        for end in (ours, server):
-            with suppress(ssl.SSLWantReadError):
-                end.do_handshake()
-    return server.getpeercert(binary_form=True), server.selected_alpn_protocol()
-
-
-def certificate(authority: Authority) -> bytes:
-    text = authority.chain.read_text()
-    return ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERTIFICATE-----") :])
-
-
-@pytest.mark.parametrize(("protocols", "agreed"), [(("http/1.1",), "http/1.1"), ((), None)])
-async def test_a_client_shows_its_certificate_and_offers_what_it_speaks(
-    authority: Authority, authority_of_another: Authority, protocols: tuple[str, ...], agreed: str | None
-) -> None:
-    secret = Fixed(authority_of_another.chain.read_text())
-    context = await identified(CERTIFICATE, [secret], authority.client, protocols)
-    assert met(context, authority, authority_of_another) == (certificate(authority_of_another), agreed)
-
-
-@pytest.mark.parametrize("use", [NOBODY, BEARER], ids=["none", "bearer"])
-async def test_a_client_of_another_scheme_shows_no_certificate(
-    authority: Authority, authority_of_another: Authority, use: CredentialUse
-) -> None:
-    context = await identified(use, [Fixed(authority_of_another.chain.read_text())], authority.client, ())
-    assert met(context, authority, authority_of_another) == (None, None)
-
-
-async def test_a_client_trusts_every_authority_of_the_practice_and_no_other(
-    authority: Authority, tmp_path: Path
-) -> None:
-    second = Authority.found(tmp_path)
-    both = ssl.create_default_context(cafile=authority.chain)
-    both.load_verify_locations(second.chain)
-    context = await identified(NOBODY, (), both, ())
-    met(context, authority)
-    assert context.get_ca_certs(binary_form=True) == both.get_ca_certs(binary_form=True)
-    assert len(context.get_ca_certs()) == 2
-    for trust in (authority.client, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)):
-        with pytest.raises(ssl.SSLCertVerificationError):
-            met(await identified(NOBODY, (), trust, ()), second)
-
-
-async def test_a_client_without_an_authority_of_its_own_trusts_the_systems(
-    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.chain))
-    context = await identified(NOBODY, (), None, ())
-    met(context, authority)
-    with pytest.raises(ssl.SSLCertVerificationError):
-        met(context, Authority.found(tmp_path))
-
-
-async def test_a_certificate_may_fill_eight_kibibytes_and_no_more(authority: Authority) -> None:
-    whole = authority.chain.read_text()
-    full = whole + "\n" * (8192 - len(whole))
-    await identified(CERTIFICATE, [Fixed(full)], None, ())
-    for secret in (full + "\n", 7, None):
-        with pytest.raises(CredentialUnavailableError):
-            await identified(CERTIFICATE, [Fixed(secret)], None, ())
-
-
-def test_a_locked_key_is_tried_with_no_word_and_asked_for_at_no_terminal(authority: Authority) -> None:
-    words: list[Any] = []
-
-    class Watched(ssl.SSLContext):
-        def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
-            words.append(password())
-            super().load_cert_chain(certfile, keyfile, password)
-
-    _load(Watched(ssl.PROTOCOL_TLS_CLIENT), authority.chain.read_bytes())
-    assert words == [b""]

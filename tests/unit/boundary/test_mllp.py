@@ -17,9 +17,9 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.boundary.channel import Head, Outgoing, ReplyMalformedError
-from gateway.boundary.credentials import _load
 from gateway.boundary.mllp import MllpChannel
 from gateway.boundary.rules import Destination
+from gateway.boundary.tls import _load
 from gateway.contracts.adapter import Authorized, Readiness, Receipt, Request
 from gateway.contracts.connection import CredentialUse, Limits, Scheme
 from gateway.contracts.failures import Code
