@@ -205,11 +205,18 @@ def _amiss(
         return f"its statement is of dialect {facts.dialect}, not {connection.dialect}"
     if _hears_of_rejection(connection) and not facts.credential:
         return "it was tried without a credential, so nobody knows what it does when one is rejected"
-    if facts.capabilities != claimed:
+    if not _is_tried(claimed, facts.capabilities):
         return "it claims other capabilities here than were tried"
     if facts.issued_at > now:
         return "its statement is not valid yet"
     return ""
+
+
+def _is_tried(claimed: Descriptor, tried: Descriptor) -> bool:
+    """Whether the run tried all that is claimed here. Who gives requests longer to be carried out claims no more:
+    absence is believed later, and nothing else follows."""
+    alike = claimed.model_copy(update={"relay_seconds": tried.relay_seconds})
+    return alike == tried and claimed.relay_seconds >= tried.relay_seconds
 
 
 def _hears_of_rejection(connection: Connection) -> bool:

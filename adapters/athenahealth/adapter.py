@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import quote
 
 import httpx
 
@@ -38,7 +37,9 @@ from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
+from gateway.kit.paths import segment
 from gateway.kit.reading import not_ready, said, shaped
+from gateway.kit.relay import relay_seconds
 from gateway.kit.replies import judge
 
 
@@ -64,6 +65,8 @@ class Prepared:
         return Receipt.applied(identifier=cancelled.appointmentid, version=cancelled.version)
 
 
+SLOWEST: Final = 120
+"""Seconds after which athenaOne is believed to be done with a write: in Preview a reschedule took up to 45."""
 _STEP: Final = MappingProxyType({Operation.BOOK: "", Operation.RESCHEDULE: "/reschedule", Operation.CANCEL: "/cancel"})
 
 
@@ -78,6 +81,7 @@ class AthenahealthAdapter:
             operations=tuple(Operation),
             idempotency=Idempotency.NONE,
             exclusivity=Exclusivity.ENFORCED,
+            relay_seconds=relay_seconds(connection, max(0, SLOWEST - connection.limits.commit_seconds)),
             observation=Basis.MATCHING,
             requests_per_attempt=7,  # target, the patient's day, open slots; the commit, one look; two to observe
         )
@@ -200,4 +204,4 @@ def _target(request: Request) -> str:
 
 
 def _path(identifier: str) -> str:
-    return f"appointments/{quote(identifier, safe='')}"
+    return f"appointments/{segment(identifier)}"

@@ -55,6 +55,7 @@ class Settings(BaseModel):
     patient_case: bool = False
     confirmation_email: bool = False
     cancel_reason: int | None = None
+    relay_seconds: int | None = None  # read by `gateway.kit.relay`
 
     @classmethod
     def of(cls, connection: Connection) -> Settings:

@@ -39,6 +39,7 @@ from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
 from gateway.kit.reading import READS
+from gateway.kit.relay import relay_seconds
 
 _CALENDAR_TYPE: Final = "text/calendar; charset=utf-8"
 _XML_TYPE: Final = "application/xml; charset=utf-8"
@@ -67,6 +68,7 @@ class CaldavAdapter:
             operations=(Operation.BOOK, Operation.RESCHEDULE, Operation.CANCEL),
             idempotency=Idempotency.UNIQUE,
             exclusivity=Exclusivity.NONE,
+            relay_seconds=relay_seconds(connection),
             observation=Basis.BY_KEY,
             requests_per_attempt=9,  # readiness 3, commit 3 (PUT, GET, REPORT), observe 3
         )

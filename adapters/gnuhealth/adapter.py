@@ -35,6 +35,7 @@ from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
 from gateway.kit.reading import not_ready, said
+from gateway.kit.relay import relay_seconds
 
 ACCESS: Final = "model.ir.model.access.get_access"
 SEARCH: Final = f"model.{mapping.MODEL}.search_read"
@@ -55,6 +56,7 @@ class GnuHealthAdapter:
             operations=(Operation.BOOK, Operation.RESCHEDULE, Operation.CANCEL),
             idempotency=Idempotency.LOOKUP,
             exclusivity=Exclusivity.NONE,
+            relay_seconds=relay_seconds(connection),
             observation=Basis.BY_KEY,
             safe_calls=SafeCalls(address=address, methods=(ACCESS, SEARCH)),
             requests_per_attempt=6,  # readiness 2, commit 3 (write, look, rights), observe 1

@@ -35,6 +35,7 @@ from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
 from gateway.kit.access import declared_access
 from gateway.kit.reading import not_ready
+from gateway.kit.relay import relay_seconds
 
 _QUIET: Final = {"sendUpdates": "none"}
 _FIELDS: Final = "accessRole,nextPageToken,items(id,status,transparency,extendedProperties/private)"
@@ -51,6 +52,7 @@ class GoogleCalendarAdapter:
             operations=tuple(Operation),
             idempotency=Idempotency.LOOKUP,
             exclusivity=Exclusivity.NONE,
+            relay_seconds=relay_seconds(connection),
             observation=Basis.BY_KEY,
             settling_seconds=2,  # Google states none; a look may reach another replica than the write did
             requests_per_attempt=6,  # calendar and event; the write and a look; event and list

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from gateway.contracts.adapter import Request, TargetState
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
+from gateway.kit.paths import segment
 from gateway.kit.reading import Said
 
 ALPHABET: Final = "0123456789abcdefghijklmnopqrstuv"
@@ -88,9 +88,9 @@ def event_id(request: Request) -> str:
 
 
 def events_path(request: Request) -> str:
-    """Raises the look-up's own KeyError where the practice bound no calendar to the participant."""
+    """Raises `IdentifierMissingError` where the practice bound no calendar to the participant."""
     calendar = request.identifiers[request.particulars.participants[0].participant]
-    return f"calendars/{quote(calendar, safe='')}/events"
+    return f"calendars/{segment(calendar)}/events"
 
 
 def event_path(request: Request) -> str:

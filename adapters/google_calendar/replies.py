@@ -76,7 +76,7 @@ AFTER_LOOK: Final[Table] = MappingProxyType(
         (410, Found.CHANGED): Row(Receipt.refused(Code.TARGET_CHANGED), "errors, 410: deleted already"),
         (403, Found.OURS): Row(Receipt.unknown(Code.DUPLICATE_KEY), "reported; something re-sent our request"),
         (403, Found.CHANGED): Row(Receipt.refused(Code.TARGET_CHANGED), "reported: a deleted event forbids changes"),
-        (403, Found.UNCHANGED): Row(Receipt.refused(Code.EXTERNAL_FORBIDDEN), "reported"),
+        (403, Found.UNCHANGED): Row(Receipt.unknown(), "reported; the look may have been at a replica that lags"),
     }
 )
 """Replies to events.patch that our own request, delivered twice, would also get; judged by the look that follows."""

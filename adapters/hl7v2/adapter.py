@@ -41,6 +41,7 @@ from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
 from gateway.kit.reading import not_ready
+from gateway.kit.relay import relay_seconds
 from gateway.kit.replies import judge
 
 
@@ -62,7 +63,7 @@ class Hl7v2Adapter:
             operations=(Operation.BOOK, *changes),
             idempotency=Idempotency.UNIQUE if "placer-id-unique" in agreed else lookup,
             exclusivity=Exclusivity.ENFORCED if isinstance(said.get("error-slot-taken"), str) else Exclusivity.NONE,
-            relay_seconds=said.get("relay-seconds", 0),
+            relay_seconds=relay_seconds(connection),
             redelivers=said.get("redelivers", False),
             observation=Basis.BY_KEY if asked else Basis.NONE,
             settling_seconds=said.get("settling-seconds", 0),

@@ -34,6 +34,7 @@ from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
 from gateway.kit.access import declared_access
 from gateway.kit.reading import not_ready, said
+from gateway.kit.relay import relay_seconds
 
 _Events = tuple[mapping.Event, ...]
 
@@ -48,6 +49,7 @@ class GraphAdapter:
             operations=tuple(Operation),
             idempotency=Idempotency.LOOKUP,
             exclusivity=Exclusivity.NONE,
+            relay_seconds=relay_seconds(connection),
             observation=Basis.BY_KEY,
             settling_seconds=2,  # Microsoft states none; a look may reach another replica than the write did
             requests_per_attempt=7,  # book: calendar, event twice, slot; the write; event twice. A change needs 6

@@ -22,6 +22,7 @@ from pydantic import Field, NaiveDatetime, StringConstraints
 from gateway.contracts.adapter import Request, TargetState
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
+from gateway.kit.paths import segment
 from gateway.kit.reading import Said
 
 KEY_LENGTH: Final = 32
@@ -107,16 +108,16 @@ def is_expressible(request: Request) -> bool:
 
 
 def user_path(request: Request) -> str:
-    return f"users/{quote(_place(request)[0], safe='')}"
+    return f"users/{segment(_place(request)[0])}"
 
 
 def calendar_path(request: Request) -> str:
-    return f"{user_path(request)}/calendars/{quote(_place(request)[1], safe='')}"
+    return f"{user_path(request)}/calendars/{segment(_place(request)[1])}"
 
 
 def event_path(request: Request, identifier: str) -> str:
     """By way of the approved calendar: an event of another one is not the approved participant's."""
-    return f"{calendar_path(request)}/events/{quote(identifier, safe='')}"
+    return f"{calendar_path(request)}/events/{segment(identifier)}"
 
 
 def _place(request: Request) -> list[str]:

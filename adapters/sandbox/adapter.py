@@ -7,8 +7,6 @@ every word of the sandbox's that is understood stands in `mapping.py` and `repli
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import httpx
 
 from adapters.sandbox import mapping
@@ -28,6 +26,7 @@ from gateway.contracts.adapter import (
 from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
+from gateway.kit.paths import segment
 from gateway.kit.reading import not_ready, said
 
 
@@ -119,4 +118,4 @@ class SandboxAdapter:
 
 
 def _path(identifier: str) -> str:
-    return f"/appointments/{quote(identifier, safe='')}"
+    return f"/appointments/{segment(identifier)}"

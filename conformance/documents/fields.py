@@ -90,7 +90,7 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "idempotency": "what the system does with the native key",
             "exclusivity": "whether the system keeps two appointments out of one slot",
             "commitment": "whether a success reply is the commitment",
-            "relay_seconds": "the longest delay of a relay",
+            "relay_seconds": "how long a request may still be carried out once its attempt's time is over",
             "redelivers": "whether anything behind the adapter sends again",
             "observation": "how an appointment is found again",
             "settling_seconds": "how long until a change can be seen",

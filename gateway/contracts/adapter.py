@@ -76,6 +76,8 @@ SafePost = Annotated[str, StringConstraints(pattern=r"^/[!-~]{0,200}$")]
 class Descriptor(Model):
     """What the adapter claims for one connection. The conformance suite tests every claim both ways.
 
+    `relay_seconds`: for how long after the attempt's time a request may still be carried out, by a relay or by a system
+    that works on although nobody waits for it any more. `settling_seconds`: how long until what it did can be seen.
     `safe_posts` and `safe_calls` are what the vendor documents as free of effects, and are believed as such.
     `requests_per_attempt` is the largest number of requests that readiness, commit and one
     observation need together; it is reserved before the intent (CARD-14).

@@ -275,22 +275,31 @@ class TestAdmission:
         with pytest.raises(ConfigurationError, match="of dialect standard, not spring"):
             judged(local)
 
-    def test_claims_that_were_not_tried_are_refused(self, local, state_conformance):
+    @pytest.mark.parametrize(
+        ("tried", "claimed"),
+        [
+            ({}, {"settling_seconds": 1}),
+            ({}, {"settling_seconds": 1, "relay_seconds": 600}),
+            ({"relay_seconds": 600}, {"relay_seconds": 599}),
+        ],
+    )
+    def test_claims_that_were_not_tried_are_refused(self, local, state_conformance, monkeypatch, tried, claimed):
+        claims = SandboxAdapter().describe(connection_of(local))
+        monkeypatch.setattr(SandboxAdapter, "describe", lambda *_: claims.model_copy(update=tried))
         state_conformance(local, SandboxAdapter(), connection_of(local))
-
-        class Bolder(SandboxAdapter):
-            def describe(self, connection: Connection) -> Descriptor:
-                return super().describe(connection).model_copy(update={"settling_seconds": 1})
-
-        configuration = config.load(local.home)
+        monkeypatch.setattr(SandboxAdapter, "describe", lambda *_: claims.model_copy(update=claimed))
         with pytest.raises(ConfigurationError, match="other capabilities here than were tried"):
-            admit(
-                configuration,
-                Keyring(configuration.keys),
-                {"sandbox": SandboxAdapter()},
-                lambda reference: Bolder().describe(configuration.connections[reference]),
-                NOW,
-            )
+            judged(local)
+
+    @pytest.mark.parametrize(("tried", "claimed"), [(0, 600), (600, 601), (600, 600)])
+    def test_a_request_may_be_given_longer_to_be_carried_out_than_was_tried(
+        self, local, state_conformance, monkeypatch, tried, claimed
+    ):
+        claims = SandboxAdapter().describe(connection_of(local))
+        monkeypatch.setattr(SandboxAdapter, "describe", lambda *_: claims.model_copy(update={"relay_seconds": tried}))
+        state_conformance(local, SandboxAdapter(), connection_of(local))
+        monkeypatch.setattr(SandboxAdapter, "describe", lambda *_: claims.model_copy(update={"relay_seconds": claimed}))
+        assert judged(local).admits(connection_of(local).connection_id, NOW)
 
     def test_a_statement_of_another_contract_version_is_refused(self, local, state_conformance, monkeypatch):
         state_conformance(local, SandboxAdapter(), connection_of(local))

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.contracts.adapter import Proof, Receipt, TargetState
+from gateway.contracts.adapter import IdentifierMissingError, Proof, Receipt, TargetState
 from gateway.contracts.failures import Code, Refusal
 from gateway.kit.access import ACCESS_DECLARED, declared_access
+from gateway.kit.paths import segment
 from gateway.kit.reading import READS, Said, not_ready, said, shaped
+from gateway.kit.relay import RELAY_SECONDS, relay_seconds
 from gateway.kit.replies import ANY, Row, Table, judge, shown, word_in
 from gateway.kit.wall_time import AmbiguousWallTimeError, to_instant, to_wall
 from gateway.testing import make_connection, make_request
@@ -167,6 +169,36 @@ def test_wall_time_leads_back_to_its_instant(moment: datetime, zone: str) -> Non
 def test_a_sealed_connection_vouches_for_access_by_true_alone(declared: bool | str | int, proof: Proof) -> None:
     connection = make_connection("https://ehr.example.org/", settings={ACCESS_DECLARED: declared})
     assert declared_access(make_request(connection)) is proof
+
+
+@pytest.mark.parametrize(
+    ("identifier", "spelled"),
+    [
+        ("1205967", "1205967"),
+        ("a/../b", "a%2F..%2Fb"),
+        ("...", "..."),
+        ("%2e%2e", "%252e%252e"),
+        ("room 1@practice.example?x#y", "room%201%40practice.example%3Fx%23y"),
+        ("\\ä", "%5C%C3%A4"),
+    ],
+)
+def test_an_identifier_is_one_segment_of_a_path(identifier: str, spelled: str) -> None:
+    assert segment(identifier) == spelled
+    base = httpx.URL("https://ehr.example.org/v1/appointments/")
+    assert base.join(f"{segment(identifier)}/cancel").raw_path == f"/v1/appointments/{spelled}/cancel".encode()
+
+
+@pytest.mark.requirement("CARD-09")
+@pytest.mark.parametrize("identifier", ["", ".", ".."])
+def test_an_identifier_that_would_address_something_else_names_nobody(identifier: str) -> None:
+    with pytest.raises(IdentifierMissingError):
+        segment(identifier)
+
+
+def test_a_request_is_carried_out_at_once_or_never_unless_somebody_says_otherwise() -> None:
+    unsaid = make_connection("https://ehr.example.org/")
+    said_so = make_connection("https://ehr.example.org/", settings={RELAY_SECONDS: 0})
+    assert (relay_seconds(unsaid), relay_seconds(unsaid, 100), relay_seconds(said_so, 100)) == (0, 100, 0)
 
 
 def test_unsaid_access_is_unverifiable() -> None:

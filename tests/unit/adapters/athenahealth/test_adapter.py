@@ -79,6 +79,16 @@ def test_the_descriptor_claims_no_key_and_a_slot_that_is_booked_once(adapter: At
         adapter.describe(make_request(unheard_of=True).connection)
 
 
+@pytest.mark.requirement("CARD-13")
+@pytest.mark.parametrize(("commit_seconds", "seconds"), [(20, 100), (119, 1), (120, 0), (300, 0)])
+def test_absence_counts_only_after_what_athena_takes_at_the_worst(
+    adapter: AthenahealthAdapter, commit_seconds: int, seconds: int
+) -> None:
+    connection = make_request().connection
+    limits = connection.limits.model_copy(update={"commit_seconds": commit_seconds})
+    assert adapter.describe(connection.model_copy(update={"limits": limits})).relay_seconds == seconds
+
+
 # -- through the boundary, against the twin -----------------------------------------------------------------
 
 
@@ -591,14 +601,31 @@ async def test_what_nobody_can_look_at_stays_unknown(
         assert await commit(adapter, client, operation) == Receipt.unknown()
 
 
+@pytest.mark.requirement("CARD-09")
+@pytest.mark.parametrize("identifier", [None, "", ".", ".."])
 @pytest.mark.parametrize("operation", [Operation.RESCHEDULE, Operation.CANCEL], ids=str)
 async def test_looks_at_a_change_need_its_identifier(
-    adapter: AthenahealthAdapter, client: httpx.AsyncClient, operation: Operation
+    adapter: AthenahealthAdapter,
+    client: httpx.AsyncClient,
+    script: Script,
+    operation: Operation,
+    identifier: str | None,
 ) -> None:
-    request = make_request(operation, target=(None, "any"))
+    request = make_request(operation, target=(identifier, "any"))
     for asked in (adapter.readiness(request, client), adapter.observe(Query(request=request), client)):
         with pytest.raises(IdentifierMissingError):
             await asked
+    assert not script.asked
+
+
+@pytest.mark.parametrize("identifier", ["", ".", ".."])
+async def test_a_slot_whose_id_would_address_something_else_is_not_booked(
+    adapter: AthenahealthAdapter, client: httpx.AsyncClient, script: Script, identifier: str
+) -> None:
+    slot = Prepared(slot=read(appointmentid=identifier))
+    with pytest.raises(IdentifierMissingError):
+        await adapter.commit(Authorized(request=make_request(), prepared=slot), client)
+    assert not script.asked
 
 
 async def test_a_broken_connection_is_left_to_the_boundary(

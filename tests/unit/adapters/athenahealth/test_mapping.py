@@ -82,6 +82,7 @@ def test_a_reference_that_is_bound_to_nothing_is_the_practices_gap(missing: str)
         {"cancel_reason": "2"},
         {"cancel_reason": True},
         {"service_is": "anything"},
+        {"relay_seconds": "30"},
     ],
     ids=str,
 )

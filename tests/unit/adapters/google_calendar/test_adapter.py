@@ -210,8 +210,12 @@ async def test_several_participants_and_fractions_of_a_second_are_not_asked_abou
         assert not google.calls
 
 
-async def test_a_participant_without_a_calendar_stops_before_any_request() -> None:
-    request = replace(asked(), identifiers={})
+@pytest.mark.requirement("CARD-09")
+@pytest.mark.parametrize("calendar", [None, "", ".", ".."])
+async def test_a_participant_without_a_calendar_stops_before_any_request(calendar: str | None) -> None:
+    request = asked()
+    bound = {} if calendar is None else {request.particulars.participants[0].participant: calendar}
+    request = replace(request, identifiers=bound)
     adapter = GoogleCalendarAdapter()
     async with client() as nowhere:
         for call in (

@@ -19,6 +19,7 @@ from gateway.contracts.adapter import (
     Claim,
     Exclusivity,
     Idempotency,
+    IdentifierMissingError,
     Observation,
     Proof,
     Query,
@@ -269,8 +270,10 @@ async def test_what_no_single_calendar_can_hold_is_not_asked_about() -> None:
         assert not graph.calls
 
 
-async def test_a_participant_without_a_calendar_stops_before_any_request() -> None:
-    request = replace(asked(), identifiers={})
+@pytest.mark.requirement("CARD-09")
+@pytest.mark.parametrize("place", [None, "../calendar", "user/..", "./calendar", "user/."])
+async def test_a_participant_without_a_calendar_stops_before_any_request(place: str | None) -> None:
+    request = replace(asked(), identifiers={}) if place is None else asked(place=place)
     adapter = GraphAdapter()
     async with client() as nowhere:
         for call in (
@@ -280,6 +283,21 @@ async def test_a_participant_without_a_calendar_stops_before_any_request() -> No
         ):
             with pytest.raises(KeyError):
                 await call
+
+
+@CHANGES
+@pytest.mark.parametrize("identifier", ["", ".", ".."])
+async def test_an_event_whose_id_would_address_something_else_is_not_written(
+    operation: Operation, identifier: str
+) -> None:
+    request = asked(operation)
+    version = mapping.version_of(mapping.Event.model_validate(before(request)), before_keys(request))
+    authorized = Authorized(request=request, prepared=mapping.Target(identifier, 'W/"1"', version))
+    with respx.mock(base_url=GRAPH) as graph:
+        async with client() as to_graph:
+            with pytest.raises(IdentifierMissingError):
+                await GraphAdapter().commit(authorized, to_graph)
+        assert not graph.calls
 
 
 @pytest.mark.requirement("ADAPT-05")

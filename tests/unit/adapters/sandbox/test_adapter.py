@@ -19,6 +19,7 @@ from gateway.contracts.adapter import (
     Claim,
     Exclusivity,
     Idempotency,
+    IdentifierMissingError,
     Observation,
     Proof,
     Query,
@@ -175,6 +176,16 @@ async def test_a_missing_identifier_stops_before_any_request(
             ):
                 with pytest.raises(KeyError):
                     await asked
+
+
+@pytest.mark.requirement("CARD-09")
+@pytest.mark.parametrize("identifier", ["", ".", ".."])
+@pytest.mark.parametrize("operation", [Operation.RESCHEDULE, Operation.CANCEL], ids=str)
+async def test_a_target_bound_to_what_would_address_something_else_is_bound_to_nothing(
+    office: Office, practice: Practice, booked: Request, operation: Operation, identifier: str
+) -> None:
+    with pytest.raises(IdentifierMissingError):
+        await office.readiness(follow_up(practice, operation, booked, bound=identifier))
 
 
 @pytest.mark.requirement("GATE-24")
