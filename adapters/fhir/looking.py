@@ -12,9 +12,9 @@ from typing import Final
 
 import httpx
 
-from adapters.fhir import mapping, replies, smart
+from adapters.fhir import availability, mapping, replies, smart
 from adapters.fhir.capability import CapabilityStatement, Needs, proofs
-from adapters.fhir.resources import ACCEPT, Appointment, Held, Schedule, Slot, found, instant, local_reference, read
+from adapters.fhir.resources import ACCEPT, ID, Appointment, Held, Schedule, Slot, found, instant, read
 from gateway.contracts.adapter import Proof, Readiness, Request, TargetState
 from gateway.contracts.connection import Connection, Scheme
 from gateway.contracts.failures import Code, Refusal
@@ -64,8 +64,9 @@ def year_around(request: Request) -> list[str]:
 
 
 def created(location: str | None) -> str:
-    """The id in `[base]/Appointment/[id]/_history/[vid]` (http.html#create); raises `Refusal`."""
-    kind, _, identifier = local_reference(location).partition("/")
+    """The id in `[base]/Appointment/[id]/_history/[vid]` (http.html#create), under whatever name the server knows its
+    base: what is read by that id must hold our key. Raises `Refusal`."""
+    *_, kind, identifier = ["", "", *(location or "").partition("/_history/")[0].split("/")]
     if kind != "Appointment":
         raise Refusal(Code.REPLY_UNRECOGNISED)
     return identifier
@@ -80,8 +81,8 @@ def readiness(capable: tuple[Proof, Proof], target: TargetState, prepared: objec
 
 
 async def by_id(identifier: str, client: httpx.AsyncClient) -> Held[Appointment] | None:
-    """None where there is none; raises `Gone` where it was deleted."""
-    if not mapping.is_id(identifier):
+    """None where there is none; raises `Gone` where it was deleted, `Refusal` where another one is shown."""
+    if not ID.fullmatch(identifier):
         raise Refusal(Code.REPLY_UNRECOGNISED)
     name = f"Appointment/{identifier}"
     return read(Appointment, name, await client.get(name, headers=ACCEPT))
@@ -120,7 +121,10 @@ async def slots_within(
 async def slots_named(names: Iterable[str], client: httpx.AsyncClient) -> tuple[Held[Slot], ...]:
     """These slots, by reference; those that are no longer there are left out."""
     wanted = set(names)
-    asked = {"_id": ",".join(sorted(name.partition("/")[2] for name in wanted)), "_count": _MOST}
+    ids = sorted(name.removeprefix("Slot/") for name in wanted)
+    if not all(ID.fullmatch(each) for each in ids):  # of another server, or no reference
+        raise Refusal(Code.REPLY_UNRECOGNISED)
+    asked = {"_id": ",".join(ids), "_count": _MOST}
     matches = found(Slot, await client.get("Slot", params=asked, headers=ACCEPT))
     if any(each.reference not in wanted for each in matches):
         raise Refusal(Code.REPLY_UNRECOGNISED)
@@ -136,4 +140,4 @@ async def is_free(request: Request, besides: str | None, client: httpx.AsyncClie
         "_count": _MOST,
     }
     matches = found(Appointment, await client.get("Appointment", params=asked, headers=ACCEPT))
-    return not any(mapping.is_busy(each.content, request, besides=besides) for each in matches)
+    return not any(availability.is_busy(each.content, request, besides=besides) for each in matches)

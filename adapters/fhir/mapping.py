@@ -2,7 +2,7 @@
 
 Owns: how the practice's identifiers are read, which elements of an Appointment are ours, and the comparison of a
 stored one with what was approved.
-Refuses, as `Refusal` (REPLY_UNRECOGNISED): slots that could be read in two ways.
+Refuses: identifiers that cannot be spelled as a reference, or that a search would read as several.
 
 An identifier in the practice's registry is an id (`17`) or a reference (`PractitionerRole/17`). A bare id is of the
 type that its reference in the particulars names: Patient, Practitioner, Device, Location, HealthcareService. A service
@@ -16,9 +16,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from adapters.fhir.resources import Appointment, Held, Offer, Raw, Schedule, Slot, instant, local_reference
+from adapters.fhir.resources import (
+    ID,
+    UNESCAPED,
+    Appointment,
+    Held,
+    Offer,
+    Raw,
+    Reference,
+    Slot,
+    instant,
+    kind_of,
+    local_reference,
+)
 from gateway.contracts.adapter import Receipt, Request, TargetState
-from gateway.contracts.failures import Code, Refusal
+from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation, Role
 from gateway.contracts.words import ObservationFinding
 
@@ -36,9 +48,8 @@ PENDING: Final = frozenset({"proposed", "pending"})
 
 _TYPES: Final[Mapping[Role, str]] = MappingProxyType({Role.PRACTITIONER: "Practitioner", Role.DEVICE: "Device"})
 _SCHEDULED: Final = frozenset({"Practitioner", "PractitionerRole", "Device"})
-_ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
-_REFERENCE: Final = re.compile(r"[A-Z][A-Za-z]{1,39}/[A-Za-z0-9.-]{1,64}")
-_CODING: Final = re.compile(r"([!-{}~]{1,200})\|([!-{}~]{1,100})")
+_REFERENCE: Final = re.compile(rf"[A-Z][A-Za-z]{{1,39}}/{ID.pattern}")
+_CODING: Final = re.compile(rf"({UNESCAPED}{{1,200}})\|({UNESCAPED}{{1,100}})")
 
 
 def is_expressible(request: Request) -> bool:
@@ -50,10 +61,6 @@ def is_expressible(request: Request) -> bool:
     names = (*_references(request), service(request))
     known = all(_REFERENCE.fullmatch(name) or _CODING.fullmatch(name) for name in names)
     return known and all(moment.microsecond % 1000 == 0 and moment.year >= 1000 for moment in times)
-
-
-def is_id(identifier: str) -> bool:
-    return _ID.fullmatch(identifier) is not None
 
 
 def patient(request: Request) -> str:
@@ -106,20 +113,11 @@ def changed(stored: Held[Appointment], request: Request, slots: Iterable[str] = 
         return {**raw, **changes}
     start, end = request.particulars.start, request.particulars.end
     changes |= {"start": instant(start), "end": instant(end), **_service_type(request)}
-    changes |= {"participant": participants(raw["participant"], everyone(request))}
+    changes |= {"participant": participants(raw["participant"], request)}
     changes |= {"slot": [{"reference": name} for name in slots] or None}
     if "minutesDuration" in raw:
         changes["minutesDuration"] = int((end - start).total_seconds() // 60)
     return {name: value for name, value in {**raw, **changes}.items() if value is not None}
-
-
-def is_offered(offer: Offer, request: Request) -> bool:
-    """Whether a proposed Appointment is at the approved time, of the approved people and, where it names one, place."""
-    actors = {local_reference(each.actor.reference) for each in offer.participant}
-    bound = {name for name in actors if name.startswith(("Location/", "Patient/"))}
-    times = (request.particulars.start, request.particulars.end)
-    asked = bound <= {location(request), patient(request)} and set(scheduled(request)) <= actors
-    return (offer.start, offer.end) == times and asked
 
 
 def occupied(slot: Held[Slot], *, free: bool) -> Raw:
@@ -146,7 +144,7 @@ def comment(key: str) -> str:
 def holds(stored: Appointment, request: Request) -> bool:
     """Whether times and people are the approved ones; of several patients none is."""
     times = (request.particulars.start, request.particulars.end)
-    everybody = set(everyone(request)) <= _actors(stored)
+    everybody = set(everyone(request)) <= actors(stored, request)
     return (stored.start, stored.end) == times and everybody and _is_of_patient(stored, request)
 
 
@@ -158,12 +156,12 @@ def in_force(stored: Appointment, request: Request) -> bool:
 
 def receipt(stored: Held[Appointment], request: Request, slots: Iterable[str] | None = None) -> Receipt:
     """What a success means, by the Appointment that is in force after it; `slots` where the write named them."""
-    kept = slots is None or {local_reference(each.reference) for each in stored.content.slot} == set(slots)
+    kept = slots is None or held_slots(stored.content, request) == set(slots)
     if stored.content.status in PENDING:
         return Receipt.unknown(Code.ACCEPTED_PENDING)
     if not kept or not in_force(stored.content, request):
         return Receipt.unknown(Code.REPLY_DEVIATES)
-    return Receipt.applied(identifier=stored.content.id, version=stored.version)
+    return Receipt.applied(identifier=stored.content.id, version=stored.versioned)
 
 
 def target_state(stored: Held[Appointment] | None, request: Request) -> TargetState:
@@ -174,10 +172,10 @@ def target_state(stored: Held[Appointment] | None, request: Request) -> TargetSt
     """
     if stored is None:
         return TargetState.ABSENT
-    if stored.version is None or not stored.writable:
+    if stored.versioned is None or not stored.writable:
         return TargetState.UNVERIFIABLE
     same = (holds if request.operation is Operation.CANCEL else _is_of_patient)(stored.content, request)
-    current = stored.content.status == "booked" and request.is_approved_version(stored.version)
+    current = stored.content.status == "booked" and request.is_approved_version(stored.versioned)
     return TargetState.OPEN if same and current else TargetState.CHANGED
 
 
@@ -194,7 +192,7 @@ def finding(stored: Held[Appointment] | None, request: Request) -> ObservationFi
         return ObservationFinding.PRESENT if made else ObservationFinding.DIFFERENT
     if request.operation is Operation.BOOK:
         return ObservationFinding.ABSENT if stored is None else ObservationFinding.DIFFERENT
-    unchanged = stored is not None and stored.version is not None and request.is_approved_version(stored.version)
+    unchanged = stored is not None and stored.versioned is not None and request.is_approved_version(stored.versioned)
     return ObservationFinding.ABSENT if unchanged else ObservationFinding.INDETERMINATE
 
 
@@ -203,69 +201,21 @@ def is_alike(stored: Appointment, request: Request) -> bool:
     return stored.status != "cancelled" and holds(stored, request)
 
 
-def is_busy(stored: Appointment, request: Request, *, besides: str | None) -> bool:
-    """Whether an Appointment takes up some of the approved time; one without times does."""
-    if stored.status in ("cancelled", "noshow", "entered-in-error") or stored.id == besides:
-        return False
-    if stored.start is None or stored.end is None:
-        return True
-    return stored.start < request.particulars.end and stored.end > request.particulars.start
+def actors(stored: Appointment | Offer, request: Request) -> set[str]:
+    return {_local(each.actor, request) for each in stored.participant}
 
 
-def chosen(
-    schedules: Sequence[Schedule], slots: Sequence[Held[Slot]], request: Request, own: frozenset[str]
-) -> tuple[TargetState, tuple[Held[Slot], ...]]:
-    """The slots that fill the approved time in everybody's schedule: each open, one after the other, without a gap.
-
-    `slots` are those that begin within the approved time; `own` are references of the appointment's own slots, which
-    are open to it. Free slots that do not fill the time, or fill it twice, are UNVERIFIABLE: a person must choose. A
-    schedule at other places than the approved one offers nothing; who is busy there is busy.
-    """
-    picked: dict[str, Held[Slot]] = {}
-    for name in scheduled(request):
-        mine = {f"Schedule/{each.id}": is_at(each, request) for each in schedules if each.active and is_of(each, name)}
-        if not any(mine.values()):
-            return TargetState.UNVERIFIABLE, ()
-        every = [one for one in slots if one.content.kept_in in mine and one.content.status != "entered-in-error"]
-        row = sorted((one for one in every if mine[one.content.kept_in]), key=lambda one: one.content.start)
-        if not row or any(slot.content.status != "free" and slot.reference not in own for slot in every):
-            return TargetState.TAKEN, ()
-        ends = [request.particulars.start, *(slot.content.end for slot in row)]
-        fills = all(slot.content.start == end for slot, end in zip(row, ends, strict=False))
-        if not fills or ends[-1] != request.particulars.end or not all(slot.writable for slot in row):
-            return TargetState.UNVERIFIABLE, ()
-        picked |= {slot.reference: slot for slot in row}
-    return TargetState.OPEN, tuple(picked.values())
+def held_slots(stored: Appointment, request: Request) -> frozenset[str]:
+    return frozenset(_local(each, request) for each in stored.slot)
 
 
-def is_of(schedule: Schedule, name: str) -> bool:
-    return any(local_reference(actor.reference) == name for actor in schedule.actor)
-
-
-def is_at(schedule: Schedule, request: Request) -> bool:
-    """Whether a schedule is of the approved place, or of none in particular."""
-    actors = [local_reference(actor.reference) for actor in schedule.actor]
-    places = {name for name in actors if name.startswith("Location/")}
-    return not places or location(request) in places
-
-
-def only_asked(schedules: Sequence[Schedule], slots: Sequence[Held[Slot]], request: Request) -> None:
-    """Raises `Refusal` where a server answered more than it was asked: it ignores a parameter, and may ignore all."""
-    asked = {f"Schedule/{each.id}" for each in schedules}
-    strange = any(not any(is_of(each, name) for name in scheduled(request)) for each in schedules)
-    start, end = request.particulars.start, request.particulars.end
-    for slot in slots:
-        strange = strange or slot.content.kept_in not in asked or not start <= slot.content.start < end
-    if strange:
-        raise Refusal(Code.REPLY_UNRECOGNISED)
-
-
-def _actors(stored: Appointment) -> set[str]:
-    return {local_reference(each.actor.reference) for each in stored.participant}
+def _local(reference: Reference, request: Request) -> str:
+    return local_reference(reference.reference, request.connection.base_url)
 
 
 def _is_of_patient(stored: Appointment, request: Request) -> bool:
-    return {name for name in _actors(stored) if name.startswith("Patient/")} == {patient(request)}
+    """And of nobody else, here or at another server."""
+    return {name for name in actors(stored, request) if kind_of(name) == "Patient"} == {patient(request)}
 
 
 def _untold(raw: Raw) -> Raw:
@@ -280,7 +230,7 @@ def _references(request: Request) -> tuple[str, ...]:
 
 
 def _typed(identifier: str, kind: str) -> str:
-    return f"{kind}/{identifier}" if _ID.fullmatch(identifier) else identifier
+    return f"{kind}/{identifier}" if ID.fullmatch(identifier) else identifier
 
 
 def service(request: Request) -> str:
@@ -306,11 +256,12 @@ def _participant(name: str) -> dict[str, Any]:
     return {"actor": {"reference": name}, "required": "required", "status": "accepted"}
 
 
-def participants(stored: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Mapping[str, Any]]:
+def participants(stored: Sequence[Mapping[str, Any]], request: Request) -> list[Mapping[str, Any]]:
     """The approved people and things, as they were stored where they were; whoever else was there, an interpreter or a
     relative, stays, and so does any patient. Practitioners, devices and places that are no longer approved go."""
-    replaced = (_SCHEDULED | {name.partition("/")[0] for name in names}) - {"Patient"}
-    named = [(local_reference(each.get("actor", {}).get("reference")), each) for each in stored]
-    kept = [each for name, each in named if name not in names and name.partition("/")[0] not in replaced]
+    names, base = everyone(request), request.connection.base_url
+    replaced = (_SCHEDULED | {kind_of(name) for name in names}) - {"Patient"}
+    named = [(local_reference(each.get("actor", {}).get("reference"), base), each) for each in stored]
+    kept = [each for name, each in named if name not in names and kind_of(name) not in replaced]
     known = dict(named)
     return [*(known.get(name) or _participant(name) for name in names), *kept]

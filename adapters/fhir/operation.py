@@ -14,25 +14,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 import httpx
 from pydantic import ValidationError
 
-from adapters.fhir import looking, mapping, replies
+from adapters.fhir import availability, looking, mapping, replies
 from adapters.fhir.capability import Needs
 from adapters.fhir.resources import (
     ACCEPT,
     MIME_TYPE,
     Appointment,
+    Bundle,
+    Element,
     Held,
     Offer,
     Raw,
+    Whole,
     body,
     held,
     instant,
-    returned,
 )
 from gateway.contracts.adapter import (
     Authorized,
@@ -52,7 +54,7 @@ from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
-from gateway.kit.reading import READS, not_ready
+from gateway.kit.reading import READS, not_ready, shaped
 from gateway.kit.replies import Table, judge
 
 _HEADERS: Final = {**ACCEPT, "Content-Type": MIME_TYPE}
@@ -65,6 +67,16 @@ class Plan:
     """The Appointment as the server offered it."""
 
     offer: Raw = field(repr=False)
+
+
+class Returned(Element):
+    name: str
+    resource: Raw | None = None
+
+
+class Parameters(Element):
+    resource_type: Literal["Parameters"]
+    parameter: tuple[Returned, ...] = ()
 
 
 class Booking(ABC):
@@ -110,7 +122,7 @@ class Booking(ABC):
         try:
             stored, word = _told(reply)
             receipt = judge(self.table, reply.status_code, word)
-            if reply.status_code in replies.AMBIGUOUS or (receipt.claim is Claim.REFUSED and word == replies.OUTCOME):
+            if replies.is_ambiguous(self.table, reply) or (receipt.claim is Claim.REFUSED and word == replies.OUTCOME):
                 settled = await self._settled(request, write)
                 return judge(replies.SETTLED, settled) if settled else receipt
         except Refusal:
@@ -128,7 +140,7 @@ class Booking(ABC):
         return Observation(
             finding=mapping.finding(stored, request),
             basis=Basis.BY_KEY,
-            version=stored.version if stored else None,
+            version=stored.versioned if stored else None,
             identifier=stored.content.id if stored else None,
         )
 
@@ -152,8 +164,8 @@ class Booking(ABC):
         reply = await self.offers(request, read)
         if reply.status_code != 200:
             raise Refusal(READS.get(reply.status_code, Code.REPLY_UNRECOGNISED))
-        offers = _appointments(returned(reply.content).matches)
-        return [raw for raw in offers if mapping.is_offered(_offer(raw), request)]
+        offers = _appointments(_returned(reply.content).matches)
+        return [raw for raw in offers if availability.is_offered(_offer(raw), request)]
 
     async def _appointment(self, request: Request, read: httpx.AsyncClient) -> Held[Appointment] | None:
         return await looking.by_key(request.native_key(), read, self.also(request))
@@ -219,8 +231,9 @@ class MedplumBook(Booking):
     async def offers(self, request: Request, read: httpx.AsyncClient) -> httpx.Response:
         """Everybody who is scheduled has one Schedule, of nobody else."""
         schedules = [each for each in await looking.schedules(request, read) if each.active]
-        mapping.only_asked(schedules, (), request)
-        kept = [[each for each in schedules if mapping.is_of(each, name)] for name in mapping.scheduled(request)]
+        availability.only_asked(schedules, (), request)
+        names = mapping.scheduled(request)
+        kept = [[each for each in schedules if availability.is_of(each, name, request)] for name in names]
         if any(len(each) != 1 or len(each[0].actor) != 1 for each in kept):
             raise Refusal(Code.REPLY_UNRECOGNISED)
         asked: dict[str, str | list[str]] = {
@@ -234,7 +247,7 @@ class MedplumBook(Booking):
     def asked(self, request: Request, offer: Raw) -> Mapping[str, Any]:
         approved: Mapping[str, Any] = mapping.appointment(request)
         stored: Any = offer.get("participant", [])
-        people = mapping.participants(stored, mapping.everyone(request))
+        people = mapping.participants(stored, request)
         ours = {name: approved[name] for name in ("identifier", "reasonCode") if name in approved}
         return {"name": "appointment", "resource": {**offer, **ours, "participant": people}}
 
@@ -244,7 +257,7 @@ def _told(reply: httpx.Response) -> tuple[Held[Appointment] | None, str]:
     success holds neither one Appointment nor a failure."""
     if not 200 <= reply.status_code <= 299 or reply.status_code == 202:
         return None, ""
-    bundle = returned(reply.content)
+    bundle = _returned(reply.content)
     appointments = _appointments(each.resource for each in bundle.entry)
     failed = [each.failed for each in bundle.outcomes]
     if len(appointments) == 1:
@@ -252,6 +265,19 @@ def _told(reply: httpx.Response) -> tuple[Held[Appointment] | None, str]:
     if appointments or not any(failed) or len(failed) != len(bundle.entry):
         raise Refusal(Code.REPLY_UNRECOGNISED)
     return None, replies.OUTCOME
+
+
+def _returned(content: bytes) -> Bundle:
+    """The Bundle that an operation returns: as it is, or as the parameter `return` (operations.html#response). Raises
+    `Refusal`."""
+    whole = shaped(Whole, content).root
+    try:
+        if whole.get("resourceType") != "Parameters":
+            return Bundle.model_validate(whole)
+        (only,) = [each.resource for each in Parameters.model_validate(whole).parameter if each.name == "return"]
+        return Bundle.model_validate(only)
+    except ValueError:
+        raise Refusal(Code.REPLY_UNRECOGNISED) from None
 
 
 def _appointments(resources: Iterable[Raw | None]) -> list[Raw]:

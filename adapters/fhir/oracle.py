@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import httpx
 
-from adapters.fhir import looking, mapping, replies
+from adapters.fhir import availability, looking, mapping, replies
 from adapters.fhir.capability import Needs
 from adapters.fhir.resources import (
     ACCEPT,
@@ -107,7 +107,7 @@ class Oracle:
             headers = {**ACCEPT, "Content-Type": _PATCH_TYPE, "If-Match": etag_of(target.version)}
             reply = await write.patch(target.reference, content=body(_patch(request, plan)), headers=headers)
         try:
-            if reply.status_code in replies.ORACLE_AMBIGUOUS:
+            if replies.is_ambiguous(table, reply):
                 word = looking.settled(await self._settled(request, plan, write), request.connection)
                 return judge(replies.SETTLED, word) if word else judge(table, reply.status_code)
             receipt = judge(table, reply.status_code)
@@ -128,7 +128,7 @@ class Oracle:
         return Observation(
             finding=mapping.finding(stored, request),
             basis=Basis.BY_KEY,
-            version=stored.version,
+            version=stored.versioned,
             identifier=stored.content.id,
         )
 
@@ -142,16 +142,20 @@ class Oracle:
         free = [one for one in await self._slots(request, read) if _is_exactly(one.content, request)]
         if len(free) != 1:  # none is none; of two, which one has the right room is a person's to choose
             return (TargetState.UNVERIFIABLE if free else TargetState.TAKEN), None
-        kept_in = free[0].content.kept_in.partition("/")[2]
-        schedules = found(Schedule, await read.get("Schedule", params={"_id": kept_in}, headers=ACCEPT))
+        kept_in = availability.kept_in(free[0].content, request)
+        asked = {"_id": kept_in.partition("/")[2]}
+        schedules = found(Schedule, await read.get("Schedule", params=asked, headers=ACCEPT))
         (practitioner,) = mapping.scheduled(request)
-        kept = [each.content for each in schedules]
-        if [mapping.is_of(each, practitioner) and mapping.is_at(each, request) for each in kept] != [True]:
+        fits = [
+            availability.is_of(each.content, practitioner, request) and availability.is_at(each.content, request)
+            for each in schedules
+        ]
+        if fits != [True]:
             return TargetState.UNVERIFIABLE, None
         return TargetState.OPEN, Plan(target=target, slot=free[0].reference)
 
     async def _slots(self, request: Request, read: httpx.AsyncClient) -> tuple[Held[Slot], ...]:
-        """Slots that may be booked; the search shows no others. Raises `Refusal` for one of another place."""
+        """Slots that may be booked; the search shows no others. Raises `Refusal` for another place's or service's."""
         (practitioner,), location = mapping.scheduled(request), mapping.location(request)
         start, end = request.particulars.start, request.particulars.end
         asked = {
@@ -162,12 +166,13 @@ class Oracle:
         }
         slots = found(Slot, await read.get("Slot", params=asked, headers=ACCEPT))
         places = {
-            local_reference(each.value_reference.reference)
+            local_reference(each.value_reference.reference, request.connection.base_url)
             for slot in slots
             for each in slot.content.extension
             if each.url == _LOCATION and each.value_reference is not None
         }
-        if not places <= {location} or any(not start <= slot.content.start < end for slot in slots):
+        asked_for = [start <= each.content.start < end and availability.is_for(each.content, request) for each in slots]
+        if not places <= {location} or not all(asked_for):
             raise Refusal(Code.REPLY_UNRECOGNISED)
         return slots
 
@@ -210,7 +215,7 @@ class Oracle:
             raise Refusal(Code.REPLY_UNRECOGNISED)  # it may be ours, its comment edited
         if not booking and (stored is None or plan.target is None):
             return replies.TARGET_GONE
-        if stored is not None and plan.target is not None and stored.version != plan.target.version:
+        if stored is not None and plan.target is not None and stored.versioned != plan.target.versioned:
             return replies.TARGET_MOVED
         return replies.SLOT_MOVED if taken else None
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from adapters.fhir.resources import ACCEPT, Element, Resource, found
+from adapters.fhir.resources import ACCEPT, UNESCAPED, Element, Resource, found
 from gateway.contracts.adapter import IdentifierAmbiguousError, IdentifierMissingError, Identifiers, Request
 from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code, Refusal
@@ -33,8 +33,7 @@ _ACTING: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {Role.PRACTITIONER: frozenset({"Practitioner", "PractitionerRole"}), Role.DEVICE: frozenset({"Device"})}
 )
 _SEARCH: Final = re.compile(r"[A-Z][A-Za-z]*\?")
-_TOKEN: Final = re.compile(r"([A-Za-z]+)\?identifier=([!-#%-+\--\[\]-{}~]{1,200}\|[!-#%-+\--\[\]-{}~]{1,200})")
-"""Without the characters that a search gives a meaning: `$`, `,`, `\\` and a second `|` (search.html#escaping)."""
+_TOKEN: Final = re.compile(rf"([A-Za-z]+)\?identifier=({UNESCAPED}{{1,200}}\|{UNESCAPED}{{1,200}})")
 _MOST: Final = "50"
 
 

@@ -1,6 +1,8 @@
 """What replies mean, dialect by dialect: tables as data, each row with the document that says so.
 
-Owns: the tables. Refuses: to take anything for a refusal or a success that no row says (I3).
+Owns: the tables, and which replies mean something only after a look.
+Refuses: to take anything for a refusal or a success that no row says, or for a refusal that something on the way to the
+server, or back, may have said (I3).
 """
 
 from __future__ import annotations
@@ -9,9 +11,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.contracts.adapter import Receipt
+import httpx
+
+from adapters.fhir.resources import OperationOutcome
+from gateway.contracts.adapter import Claim, Receipt
 from gateway.contracts.failures import Code
-from gateway.kit.replies import ANY, Row, Table
+from gateway.kit.replies import ANY, Row, Table, word_in
 
 _HTTP: Final = "HL7 FHIR R4, http.html"
 _LOOK: Final = "HL7 FHIR R4, http.html#trules: a write is made whole or not at all; the look that followed"
@@ -26,13 +31,13 @@ REFUSED: Final[Table] = MappingProxyType(
         (401, ANY): Row(Receipt.refused(Code.CREDENTIALS_REJECTED), f"{_HTTP}#Status-Codes"),
         (403, ANY): Row(Receipt.refused(Code.EXTERNAL_FORBIDDEN), f"{_HTTP}#Status-Codes"),
         (405, ANY): Row(Receipt.refused(Code.EXTERNAL_FORBIDDEN), f"{_HTTP}#summary"),
-        (406, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_HTTP}#Status-Codes"),
         (413, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), "RFC 9110 §15.5.14"),
         (415, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_HTTP}#mime-type"),
         (429, ANY): Row(Receipt.refused(Code.EXTERNAL_THROTTLED), "RFC 6585 §4"),
     }
 )
-"""Replies that mean the same in every dialect, whatever the body says."""
+"""Replies that mean the same in every dialect. 406 has no row: a framework may say it when it spells the reply to a
+request that was carried out."""
 
 TRANSACTION: Final[Table] = MappingProxyType(
     {
@@ -44,8 +49,8 @@ TRANSACTION: Final[Table] = MappingProxyType(
         (422, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_HTTP}#create: a profile or business rule"),
     }
 )
-"""Replies to a transaction. The rows from 400 on, and 409 and 412, count only once a look has settled what changed;
-409 and 412 have none: where nothing changed, nobody can say why they came."""
+"""Replies to a transaction. Rows of `AMBIGUOUS` statuses count only once a look has settled what changed; 406, 409 and
+412 have none: where nothing changed, nobody can say why they came."""
 
 _ENTRY: Final = "HL7 FHIR R4, bundle-definitions.html#Bundle.entry.response.status"
 MADE: Final[Table] = MappingProxyType(
@@ -75,8 +80,12 @@ SLOT_MADE: Final[Table] = MappingProxyType(
 )
 """What a Slot's entry says in a transaction that succeeded; any other status is REPLY_DEVIATES, too."""
 
-AMBIGUOUS: Final = frozenset({400, 404, 409, 410, 412, 422})
-"""Statuses behind which our key, a slot or the appointment may stand: look before judging."""
+AMBIGUOUS: Final = frozenset({400, 404, 406, 409, 410, 412, 422, 423, 424})
+"""Statuses behind which our key, a slot or the appointment may stand: look before judging. What Oracle Health answers
+for a taken slot is not documented."""
+
+BARE: Final = frozenset({401, 429})
+"""Refusals that count without an OperationOutcome: who asks, and how often, is judged before what is asked."""
 
 KEY, TARGET_GONE, TARGET_MOVED, SLOT_MOVED = "key", "target gone", "target moved", "slot moved"
 """What a look after an ambiguous reply may find, in the order in which it counts."""
@@ -107,11 +116,8 @@ ORACLE_CREATE: Final[Table] = MappingProxyType(
 ORACLE_PATCH: Final[Table] = MappingProxyType(
     {**_ORACLE_REFUSED, (200, ANY): Row(Receipt.applied(), f"{_ORACLE}, Patch: empty body, ETag")}
 )
-"""Rows of `ORACLE_AMBIGUOUS` statuses count only once a look found nothing; 409 (another version, or whatever a taken
+"""Rows of `AMBIGUOUS` statuses count only once a look found nothing; 406, 409 (another version, or whatever a taken
 slot is answered with) and 412 have none."""
-
-ORACLE_AMBIGUOUS: Final = frozenset({400, 404, 409, 410, 412, 422, 423, 424})
-"""What a taken slot is answered with is not documented: look before judging."""
 
 APPOINTMENT, OUTCOME, BOTH = "Appointment", "OperationOutcome", "Appointment and OperationOutcome"
 """What an operation's reply holds: an Appointment, and perhaps hints; only an OperationOutcome that failed; both."""
@@ -141,7 +147,17 @@ MEDPLUM_BOOK: Final[Table] = MappingProxyType(
         (422, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_HTTP}#Status-Codes"),
     }
 )
-"""Refusals of `$book` count only once a look found neither our key nor the time taken; 409 and 412 have no row."""
+"""Refusals of `$book` count only once a look found neither our key nor the time taken; 406, 409 and 412 have no row."""
+
+
+def is_ambiguous(table: Table, reply: httpx.Response) -> bool:
+    """Whether a look must say what a reply meant: by its status, or because it refuses, and not in FHIR's own words.
+    What stands before a server may answer so after the server has done what was asked."""
+    row = table.get((reply.status_code, ANY))
+    refused = row is not None and row.receipt.claim is Claim.REFUSED and reply.status_code not in BARE
+    told = word_in(reply, OperationOutcome, lambda outcome: OUTCOME if outcome.failed else ANY)
+    return reply.status_code in AMBIGUOUS or (refused and told != OUTCOME)
+
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType(
     {

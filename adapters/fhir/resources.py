@@ -1,6 +1,6 @@
 """What travels: the parts of R4 resources that a decision rests on (https://hl7.org/fhir/R4/).
 
-Owns: their shapes, bundles and outcomes, and how ids, versions and instants are spelled.
+Owns: their shapes, bundles and outcomes, and how ids, versions, references and instants are spelled.
 Refuses, as `Refusal` (REPLY_UNRECOGNISED): search sets that are not whole, resources nobody asked for, those of which
 only a part came or whose meaning something unknown changes, instants without an offset.
 
@@ -41,7 +41,11 @@ _LIMITED: Final = frozenset({"incomplete", "suppressed", "throttled", "timeout"}
 """Issue types that say that there may be more (valueset-issue-type.html)."""
 
 Raw = dict[str, JsonValue]
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,64}$")]
+ID: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9.-]{1,64}\Z")
+"""FHIR's grammar of an id, without `.` and `..`: as a part of a path, both are folded away (RFC 3986 §5.2.4)."""
+UNESCAPED: Final = r"[!-#%-+\--\[\]-{}~]"
+"""A sign that a search gives no meaning, as it does to `$`, `,`, `\\` and `|` (search.html#escaping)."""
+Id = Annotated[str, StringConstraints(pattern=re.compile(rf"\A{ID.pattern}"))]
 
 
 def _spelled(value: object) -> object:
@@ -64,13 +68,18 @@ class Whole(RootModel[Raw]):
     model_config = ConfigDict(hide_input_in_errors=True)
 
 
-class Tag(Element):
+class Coding(Element):
+    system: str | None = None
     code: str | None = None
+
+
+class Concept(Element):
+    coding: tuple[Coding, ...] = ()
 
 
 class Meta(Element):
     version_id: Id | None = None
-    tag: tuple[Tag, ...] = ()
+    tag: tuple[Coding, ...] = ()
 
 
 class Reference(Element):
@@ -116,11 +125,8 @@ class Slot(Resource):
     start: FhirInstant
     end: FhirInstant
     overbooked: bool = False
+    service_type: tuple[Concept, ...] = ()
     extension: tuple[Extension, ...] = ()
-
-    @property
-    def kept_in(self) -> str:
-        return local_reference(self.schedule.reference)
 
 
 class Appointment(Resource):
@@ -221,16 +227,6 @@ class Bundle(Element):
         return matches
 
 
-class Returned(Element):
-    name: str
-    resource: Raw | None = None
-
-
-class Parameters(Element):
-    resource_type: Literal["Parameters"]
-    parameter: tuple[Returned, ...] = ()
-
-
 Kind = TypeVar("Kind", bound=Resource)
 
 
@@ -248,6 +244,12 @@ class Held(Generic[Kind]):
     @property
     def reference(self) -> str:
         return f"{self.raw['resourceType']}/{self.content.id}"
+
+    @property
+    def versioned(self) -> str | None:
+        """The version-specific reference, which is what an approval names: a versionId alone, as `1`, is that of every
+        resource that was written as often (references.html)."""
+        return self.version and f"{self.reference}/_history/{self.version}"
 
     @property
     def writable(self) -> bool:
@@ -283,25 +285,15 @@ class Gone(Refusal):
 
 def read(kind: type[Kind], name: str, reply: httpx.Response) -> Held[Kind] | None:
     """The resource `Type/id`, or None where the server's own words say that there is none. Raises `Gone` where there
-    was one."""
+    was one, and `Refusal` for another one than was asked for."""
     if reply.status_code == 410 and shaped(OperationOutcome, reply.content):
         raise Gone(Code.REPLY_UNRECOGNISED)
     if reply.status_code == 404 and shaped(OperationOutcome, reply.content).denies(name):
         return None
-    return held(kind, said(Whole, reply).root)
-
-
-def returned(content: bytes) -> Bundle:
-    """The Bundle that an operation returns: as it is, or as the parameter `return` (operations.html#response). Raises
-    `Refusal`."""
-    whole = shaped(Whole, content).root
-    try:
-        if whole.get("resourceType") != "Parameters":
-            return Bundle.model_validate(whole)
-        (only,) = [each.resource for each in Parameters.model_validate(whole).parameter if each.name == "return"]
-        return Bundle.model_validate(only)
-    except ValueError:
-        raise Refusal(Code.REPLY_UNRECOGNISED) from None
+    stored = held(kind, said(Whole, reply).root)
+    if stored.reference != name:
+        raise Refusal(Code.REPLY_UNRECOGNISED)
+    return stored
 
 
 def _parts(value: JsonValue, name: str = "") -> Iterator[tuple[str, JsonValue]]:
@@ -324,10 +316,15 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def local_reference(reference: str | None) -> str:
-    """`Type/id` of a reference, which a server may give as its absolute address or with a version."""
-    parts = (reference or "").partition("/_history/")[0].split("/")
-    return "/".join(parts[-2:])
+def local_reference(reference: str | None, base: str) -> str:
+    """`Type/id` of a reference, which a server may give as an address below its base, or with a version. One to another
+    server stays as it is, and equals nothing of this one."""
+    return (reference or "").removeprefix(f"{base.rstrip('/')}/").partition("/_history/")[0]
+
+
+def kind_of(name: str) -> str:
+    """`Type` of a reference, also of one to another server."""
+    return name.rpartition("/")[0].rpartition("/")[2]
 
 
 def body(content: Mapping[str, Any] | Sequence[Any]) -> bytes:

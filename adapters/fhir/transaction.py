@@ -19,7 +19,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import httpx
 
-from adapters.fhir import looking, mapping, replies
+from adapters.fhir import availability, looking, mapping, replies
 from adapters.fhir.capability import Needs
 from adapters.fhir.resources import (
     MIME_TYPE,
@@ -32,7 +32,6 @@ from adapters.fhir.resources import (
     body,
     etag_of,
     held,
-    local_reference,
 )
 from gateway.contracts.adapter import (
     Authorized,
@@ -110,7 +109,7 @@ class Transaction:
         address = request.connection.base_url.rstrip("/")  # [base] itself, as http.html#transaction has it
         reply = await write.post(address, content=body(bundle), headers=_HEADERS)
         try:
-            if reply.status_code in replies.AMBIGUOUS:
+            if replies.is_ambiguous(replies.TRANSACTION, reply):
                 return await self._settled(reply, request, plan, write)
             receipt = judge(replies.TRANSACTION, reply.status_code)
             if receipt.claim is not Claim.APPLIED:
@@ -131,7 +130,7 @@ class Transaction:
         return Observation(
             finding=mapping.finding(stored, request),
             basis=Basis.BY_KEY,
-            version=stored.version if stored else None,
+            version=stored.versioned if stored else None,
             identifier=stored.content.id if stored else None,
         )
 
@@ -145,7 +144,9 @@ class Transaction:
             state = mapping.target_state(target, request)
             if target is None or state is not TargetState.OPEN:
                 return state, None
-            own = frozenset(local_reference(each.reference) for each in target.content.slot)
+            if not mapping.has_key(target.content, request.target_key()):
+                return TargetState.ABSENT, None  # what stands there was not booked under the key that was approved
+            own = mapping.held_slots(target.content, request)
         if not _has_slots(request.connection):
             asks = request.operation is not Operation.CANCEL
             free = await looking.is_free(request, target.content.id if target else None, read) if asks else True
@@ -158,8 +159,8 @@ class Transaction:
             return TargetState.OPEN, Plan(target=target, give=given)
         asked = await looking.schedules(request, read)
         slots = await looking.slots_within(request, asked, read) if asked else ()
-        mapping.only_asked(asked, slots, request)
-        state, picked = mapping.chosen(asked, slots, request, own)
+        availability.only_asked(asked, slots, request)
+        state, picked = availability.chosen(asked, slots, request, own)
         names = tuple(one.reference for one in picked)
         take = tuple(one for one in picked if one.reference not in own or one.content.status == "free")
         return state, Plan(
@@ -192,11 +193,9 @@ class Transaction:
             stored = await looking.by_id(identifier, read)
         else:
             stored = held(Appointment, shown)
-        return (
-            Receipt.unknown(Code.REPLY_DEVIATES)
-            if stored is None
-            else mapping.receipt(stored, request, plan.names or None)
-        )
+        if stored is None or (plan.target is not None and stored.reference != plan.target.reference):
+            return Receipt.unknown(Code.REPLY_DEVIATES)
+        return mapping.receipt(stored, request, plan.names or None)
 
     async def _settled(self, reply: httpx.Response, request: Request, plan: Plan, read: httpx.AsyncClient) -> Receipt:
         """Slots first, then the Appointment: had our own earlier request taken the slot, its key would be there by the
@@ -232,7 +231,9 @@ def _found(request: Request, plan: Plan, now: Mapping[str, Held[Slot]], stored: 
         return replies.KEY
     if not booking and stored is None:
         return replies.TARGET_GONE
-    if moved(plan.give) or (stored is not None and plan.target is not None and stored.version != plan.target.version):
+    if moved(plan.give) or (
+        stored is not None and plan.target is not None and stored.versioned != plan.target.versioned
+    ):
         return replies.TARGET_MOVED
     return replies.SLOT_MOVED if moved(plan.take) else None
 

@@ -113,6 +113,11 @@ def server() -> Scripted:
     return Scripted()
 
 
+def versioned(version: str = "1", identifier: str = "17") -> str:
+    """What goes home as the version of an Appointment."""
+    return f"Appointment/{identifier}/_history/{version}"
+
+
 def asked(
     what: Operation = Operation.BOOK,
     *,
@@ -125,11 +130,11 @@ def asked(
     bound: str | None = None,
     **settings: Any,
 ) -> Request:
-    """A request of that operation; a change is of an appointment at `version`, known by `bound`."""
+    """A request of that operation; a change is of Appointment/17 at `version`, known by `bound`."""
     connection = make_connection(BASE, adapter="fhir", dialect=dialect, settings=DECLARED | settings)
     target = None
     if what is not Operation.BOOK:
-        target = Target(appointment=AppointmentId.random(), version=version_digest(version))
+        target = Target(appointment=AppointmentId.random(), version=version_digest(versioned(version)))
     request = make_request(connection, what, start=start, minutes=minutes, vendor=vendor, target=target)
     particulars = request.particulars.model_copy(update={"reason": reason})
     known = {**request.identifiers, **({str(target.appointment): bound} if target and bound else {})}

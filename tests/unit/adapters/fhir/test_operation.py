@@ -27,6 +27,7 @@ from gateway.contracts.proposal import Operation
 from gateway.contracts.words import Effect, ObservationFinding
 from gateway.kit.replies import ANY
 from gateway.testing import VENDOR
+from tests.unit.adapters.fhir.conftest import BASE, versioned
 
 if TYPE_CHECKING:
     from tests.unit.adapters.fhir.conftest import Place, Scripted
@@ -42,6 +43,10 @@ def offer(**more: Any) -> Any:
     people = [{"actor": {"reference": "Practitioner/practitioner-1"}, "status": "needs-action"}]
     raw = {"resourceType": "Appointment", "status": "proposed", "participant": people, "contained": [{"id": "s"}]}
     return raw | {"start": "2031-03-03T09:00:00Z", "end": "2031-03-03T09:30:00Z"} | more
+
+
+def with_also(name: str) -> Any:
+    return offer(participant=[*offer()["participant"], {"actor": {"reference": name}}])
 
 
 def appointment(request: Request, **more: Any) -> Any:
@@ -168,6 +173,21 @@ async def test_a_failure_is_settled_by_what_a_look_finds(
         assert receipt == (nothing.receipt if nothing else Receipt.unknown())
 
 
+@pytest.mark.requirement("FAIL-16")
+@both
+@pytest.mark.parametrize(
+    "content", [b"<html>", None, {"error": "forbidden"}, HINT], ids=["page", "nothing", "else", "hint"]
+)
+async def test_a_refusal_that_is_not_in_fhirs_own_words_is_settled_by_a_look(
+    server: Scripted, make: MakeRequest, dialect: str, content: Any
+) -> None:
+    request = make(dialect=dialect)
+    server.answer("POST /Appointment/$book", 403, content)
+    offering(server)
+    server.answer("GET /Appointment", 200, bundle(appointment(request)))
+    assert await server.commit(request, Plan(offer())) == Receipt.unknown(Code.DUPLICATE_KEY)
+
+
 @pytest.mark.requirement("FAIL-15")
 @both
 @pytest.mark.parametrize(("found", "code"), [(True, Code.DUPLICATE_KEY), (False, Code.REPLY_UNRECOGNISED)])
@@ -210,7 +230,7 @@ async def test_a_success_that_holds_neither_proves_nothing(
 async def test_the_bundle_counts_wrapped_or_not(server: Scripted, make: MakeRequest, dialect: str, shape: Any) -> None:
     request = make(dialect=dialect)
     server.answer("POST /Appointment/$book", 201, shape(bundle(appointment(request))))
-    assert await server.commit(request, Plan(offer())) == Receipt.applied(identifier="17", version="1")
+    assert await server.commit(request, Plan(offer())) == Receipt.applied(identifier="17", version=versioned())
 
 
 @both
@@ -315,7 +335,14 @@ async def test_the_operations_must_be_listed_or_declared(
         ([offer(start="2031-03-03T09:15:00Z")], TargetState.TAKEN),
         ([offer(end="2031-03-03T09:45:00Z")], TargetState.TAKEN),
         ([offer(participant=[{"actor": {"reference": "Practitioner/other"}}])], TargetState.TAKEN),
-        ([offer(participant=[*offer()["participant"], {"actor": {"reference": "Patient/2"}}])], TargetState.TAKEN),
+        ([with_also("Patient/2")], TargetState.TAKEN),
+        ([with_also("https://else.where/fhir/Patient/patient-1")], TargetState.TAKEN),
+        ([with_also("https://else.where/fhir/Location/location-1")], TargetState.TAKEN),
+        ([with_also(f"{BASE}Location/location-1")], TargetState.OPEN),
+        (
+            [offer(participant=[{"actor": {"reference": "https://else.where/fhir/Practitioner/practitioner-1"}}])],
+            TargetState.TAKEN,
+        ),
         ([FAILED], TargetState.UNVERIFIABLE),
         ([offer(), offer()], TargetState.UNVERIFIABLE),
         ([offer(start="soon")], TargetState.UNVERIFIABLE),

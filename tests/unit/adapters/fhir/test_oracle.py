@@ -160,7 +160,7 @@ async def test_each_reply_to_a_write_means_what_its_row_says(
 
 
 @pytest.mark.requirement("FAIL-15")
-@pytest.mark.parametrize("status", sorted(replies.ORACLE_AMBIGUOUS))
+@pytest.mark.parametrize("status", sorted(replies.AMBIGUOUS))
 @pytest.mark.parametrize("word", [word for word, _ in replies.SETTLED])
 @everything
 async def test_each_ambiguous_reply_is_settled_by_what_a_look_finds(
@@ -186,6 +186,23 @@ async def test_each_ambiguous_reply_is_settled_by_what_a_look_finds(
     else:
         assert receipt == replies.SETTLED[word, ANY].receipt
     assert len(server.written) == 1
+
+
+@pytest.mark.requirement("FAIL-16")
+@everything
+@pytest.mark.parametrize("content", [b"<html>", None, {"error": "no"}], ids=["page", "nothing", "else"])
+async def test_a_refusal_that_is_not_in_fhirs_own_words_is_settled_by_a_look(
+    server: Scripted, make: MakeRequest, what: Operation, content: Any
+) -> None:
+    request = asked(make, what)
+    answered(server, what, 403, content)
+    server.answer("GET /Slot", 200, searchset(slot("busy")))
+    server.answer("GET /Appointment", 200, searchset(appointment(request, "2")))
+    assert await server.commit(request, plan_of(request)) == Receipt.unknown(Code.DUPLICATE_KEY)
+    server.asked.clear()
+    answered(server, what, 403, OUTCOME)
+    assert await server.commit(request, plan_of(request)) == Receipt.refused(Code.EXTERNAL_FORBIDDEN)
+    assert len(server.asked) == 1
 
 
 @pytest.mark.requirement("FAIL-15")
@@ -318,6 +335,13 @@ ELSEWHERE = {
 }
 
 
+OF_ANOTHER_SERVER = ELSEWHERE | {"valueReference": {"reference": "https://else.where/r4/Location/location-1"}}
+
+
+def coded(code: str) -> dict[str, Any]:
+    return {"coding": [{"system": SURGERY.partition("|")[0], "code": code}]}
+
+
 def ready(server: Scripted) -> None:
     server.answer("GET /metadata", 200, STATEMENT)
     server.answer("GET /Slot", 200, searchset(slot()))
@@ -340,6 +364,10 @@ async def target_of(server: Scripted, request: Request) -> TargetState:
         ("GET /Slot", searchset(slot(), slot(id="two")), TargetState.UNVERIFIABLE),
         ("GET /Slot", searchset(slot(start="2031-03-04T09:00:00Z")), TargetState.UNVERIFIABLE),
         ("GET /Slot", searchset(slot(extension=[ELSEWHERE])), TargetState.UNVERIFIABLE),
+        ("GET /Slot", searchset(slot(extension=[OF_ANOTHER_SERVER])), TargetState.UNVERIFIABLE),
+        ("GET /Slot", searchset(slot(serviceType=[coded("4047611")])), TargetState.OPEN),
+        ("GET /Slot", searchset(slot(serviceType=[coded("24477854")])), TargetState.UNVERIFIABLE),
+        ("GET /Slot", searchset(slot(), slot(id="two", serviceType=[coded("7")])), TargetState.UNVERIFIABLE),
         ("GET /Slot", {}, TargetState.UNVERIFIABLE),
         ("GET /Schedule", searchset(), TargetState.UNVERIFIABLE),
         ("GET /Schedule", searchset(SCHEDULE | {"actor": [{"reference": "Practitioner/2"}]}), TargetState.UNVERIFIABLE),
@@ -411,3 +439,5 @@ async def test_an_unbound_target_is_looked_for_among_the_patients_own(server: Sc
     assert await target_of(server, request) is TargetState.OPEN
     (sought,) = [one.url.params for one in server.asked if one.url.path.endswith("/Appointment")]
     assert (sought["patient"], len(sought.get_list("date"))) == ("patient-1", 2)
+    server.answer("GET /Appointment", 200, searchset(mine | {"id": "18"}))  # its version has the same number
+    assert await target_of(server, request) is TargetState.CHANGED
