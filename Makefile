@@ -67,7 +67,7 @@ fhir-servers: ## build HAPI FHIR, for adapters/fhir/hapi.toml (needs Java 17 and
 requirements: $(VENV)/dev.stamp ## run the tests, print which rows of the catalogue they hold (THRESHOLD=95)
 	$(BIN)/python -m conformance.catalogue.coverage --threshold $(THRESHOLD)
 
-breaks: $(VENV)/dev.stamp ## replay the recorded one-line breaks; each must be noticed (BREAKS="STATE-03 …")
+breaks: $(VENV)/dev.stamp ## replay the recorded breaks of the code; each must be noticed (BREAKS="STATE-03 …")
 	$(BIN)/python -m conformance.catalogue.breaks $(BREAKS)
 
 planted: $(VENV)/dev.stamp ## plant realistic bugs; two layers must catch each (BUGS="resent-after-a-timeout …" for some; WRITE=1 for the page)

@@ -106,6 +106,7 @@ class Growth:
 
     @property
     def met(self) -> bool:
+        """The target is the warm commit's alone; what a cold cache or an old key costs is held to nothing."""
         return all(line.ratio <= LIMIT for line in self.lines if line.what == WARM)
 
 

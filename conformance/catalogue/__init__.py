@@ -1,7 +1,7 @@
 """The requirement catalogue: rows as data, the tests that hold them, and the breaks that prove it.
 
 Owns: `requirements.csv` (the rows), `explained.toml` (rows in scope that no test can hold, each with its
-reason), `breaks.toml` (recorded one-line breaks). `plugin` collects which tests carry which ids,
+reason), `breaks.toml` (recorded breaks). `plugin` collects which tests carry which ids,
 `coverage` prints what is held, `breaks` replays the breaks.
 Refuses: an id that is no row, and an explanation for a row that a test already holds.
 """

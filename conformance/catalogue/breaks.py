@@ -1,4 +1,4 @@
-"""`make breaks`: replay every recorded one-line break and see the named tests notice it.
+"""`make breaks`: replay every recorded break of the code and see the named tests notice it.
 
 Each worker has a copy of the tree, in which one break at a time replaces its `old` text by `new`; only
 the named tests run there, importing the copy (the plugin refuses any other tree). A break is noticed

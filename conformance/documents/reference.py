@@ -22,6 +22,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 from conformance.documents.handbook import conformance_page
 from conformance.documents.markdown import table
 from conformance.documents.systems import replies_page, systems_page
+from gateway.contracts.advice import ADVICE
 from gateway.contracts.failures import FAILURES, Code, caller_next
 from gateway.contracts.outcome import ENDS
 from gateway.contracts.references import Reference
@@ -83,11 +84,11 @@ NOTE: Final = "<!-- Made by `python -m conformance.documents.reference`; do not 
 
 
 def failures_page() -> str:
-    """F-04 as a page: the ends, then every code with its meaning, its ends and who acts next."""
+    """F-04 as a page: the ends, then every code with its meaning, what to do about it, its ends and who acts next."""
     lines = [
         *("# Failures", "", NOTE, ""),
         "Every attempt ends in one row of the first table, with one code of the second. Nothing else comes out: no",
-        "exception, no vendor text. What to do is in [Operating](operating.md).",
+        "exception, no vendor text.",
         *("", "## Ends", ""),
         *table(
             ("end", "means", "state", "effect", "hold on the proposal", "approval"),
@@ -97,27 +98,30 @@ def failures_page() -> str:
             ),
         ),
         *("", "## Codes", ""),
-        "Where the end decides what comes next, the end wins: after UNKNOWN always RESOLVE by an operator, after",
-        "NOT_SENT and REFUSED a new approval unless the code says that a new proposal is needed.",
+        "*Do* is what to mend or to find out first, *next* what follows. Where the end decides, the end wins: after",
+        "UNKNOWN comes nothing before somebody has [looked and resolved](operating.md#when-it-is-not-known); after",
+        "NOT_SENT and REFUSED comes a new approval, unless the code says that a new proposal is needed. What holds for",
+        "one attempt, `gateway show ATTEMPT` says.",
         "",
-        *table(("code", "means", "ends", "next"), ((f"`{code}`", *_told(code)) for code in Code)),
+        *table(("code", "means", "do", "ends", "next"), ((f"`{code}`", *_told(code)) for code in Code)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _told(code: Code) -> tuple[str, str, str]:
-    """Meaning, ends, and who does what next; one `next` per distinct answer."""
-    row = FAILURES[code]
+def _told(code: Code) -> tuple[str, str, str, str]:
+    """Meaning, advice, ends, and who does what next; one `next` per distinct answer."""
+    row, do = FAILURES[code], ADVICE[code]
     ends = [end for end in End if end in row.ends]
     if not ends:
-        return row.meaning, "none: the call is no attempt", f"{row.next} ({row.actor})"
+        return row.meaning, do, "none: the call is no attempt", f"{row.next} ({row.actor})"
     answers: dict[str, list[End]] = {}
     for end in ends:
         next_, actor = caller_next(code, end)
         answers.setdefault(f"{next_} ({actor})", []).append(end)
     if len(answers) == 1:
-        return row.meaning, ", ".join(ends), next(iter(answers))
-    return row.meaning, ", ".join(ends), "; ".join(f"{', '.join(of)}: {answer}" for answer, of in answers.items())
+        return row.meaning, do, ", ".join(ends), next(iter(answers))
+    nexts = "; ".join(f"{', '.join(of)}: {answer}" for answer, of in answers.items())
+    return row.meaning, do, ", ".join(ends), nexts
 
 
 def events_page(root: Path = ROOT) -> str:

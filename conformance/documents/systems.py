@@ -1,8 +1,9 @@
 """The pages about our own adapters, made from their code and from what runs of the suite showed.
 
 Owns: `docs/adapters/replies.md` (every table of replies, row by row), and in `docs/adapters/README.md` the made parts:
-the table of systems and the lost-acknowledgement matrix. What code cannot say of a system stands, by hand, in
+the table of systems and that of lost acknowledgements. What code cannot say of a system stands, by hand, in
 `docs/adapters/systems.toml`. An adapter of which nothing stands there, or no run is kept, is shown as that.
+Refuses (ValueError): a cut that ended otherwise than in most runs, and of which nobody has written why.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import importlib
 import textwrap
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -19,12 +20,14 @@ from pydantic import Field
 
 from conformance.documents.markdown import table, with_part
 from conformance.documents.verdicts import ADAPTERS, ROOT, Cut, Record, kept
+from conformance.faults import Point
 from conformance.registry import LOST, NAME
 from conformance.results import Judgement
 from gateway.boundary.effects import Traffic, classify
 from gateway.contracts.adapter import Basis, Commitment, Exclusivity, Idempotency
 from gateway.contracts.base import Model, Slug
 from gateway.contracts.proposal import Operation
+from gateway.contracts.words import Effect, ObservationFinding
 from gateway.kit.replies import ANY, Row, Table
 
 PAGE: Final = ROOT / "docs" / "adapters" / "README.md"
@@ -59,6 +62,30 @@ _OPENING: Final = (
     "Whatever has no row is UNKNOWN: `EXTERNAL_ERROR` for 5xx, else `REPLY_UNRECOGNISED`. Effects and codes are told "
     "in [Failures](../failures.md)."
 )
+
+
+OTHERWISE: Final[Mapping[tuple[Point, Effect | None, ObservationFinding | None], str]] = {
+    (Point.GARBAGE_BODY, Effect.APPLIED, ObservationFinding.PRESENT): (
+        "The system answers this write without a body. What it says stands in status and headers, which arrived whole; "
+        "there was nothing to spoil. An adapter that says APPLIED by a spoilt body fails."
+    ),
+    (Point.DUPLICATE, Effect.UNKNOWN, ObservationFinding.PRESENT): (
+        "Over MLLP a second message is more than was asked for, and nothing says which of the two is the reply, so "
+        "neither is believed. An HTTP reply states its end, and what comes after it is not read."
+    ),
+    (Point.REDELIVERED, Effect.APPLIED, ObservationFinding.PRESENT): (
+        "The system knows the repeated request by its key, and answers it with what the first one made. Others refuse "
+        "the second delivery, and a refusal that our own request may have caused is UNKNOWN."
+    ),
+    (Point.REDELIVERED, Effect.UNKNOWN, ObservationFinding.DIFFERENT): (
+        "**Two appointments stand there.** The gateway sent one request, and the network delivered it twice. This "
+        "system refuses no second use of a key (native idempotency is a look-up), so it made two, and no adapter can "
+        "prevent that. The look finds both and says DIFFERENT; a person cancels one. That is no violation of at most "
+        "once, which speaks of what the gateway sends: without unique keys the suite allows as many bookings as there "
+        "were deliveries."
+    ),
+}
+"""Why a cut may end otherwise than in most runs, by what was said and seen."""
 
 
 class Tried(Model):
@@ -196,28 +223,71 @@ def _verdict(record: Record) -> str:
 
 
 def _lost() -> Iterator[str]:
-    shown = [(system, name, record) for _, system, name, record in runs() if record is not None]
-    for number, (system, name, record) in enumerate(shown):
-        yield from ("",) if number else ()
-        yield from (f"### {_title(system, record)}: {record.peer}", "")
-        cuts = {(each.point, each.operation): each for each in record.cuts}
-        once = record.at_most_once
-        yield f"{name}: {PEERS[system.runs[name].peer]}. At most once: {once.evidence.value} in {once.trials} trials;"
-        yield f"{once.commits} commits, {once.requests} mutating requests, {once.effects} effects."
-        yield ""
-        operations = [each for each in Operation if each in record.claims.operations]
-        head = ("cut", *(NAME[each] for each in operations))
-        yield from table(
-            head, ((f"`{point}`", *(_cut(cuts.get((point, each))) for each in operations)) for point in LOST)
-        )
-        if any(cut.twin for cut in record.cuts):
-            yield from ("", f"ᵗ was tried on the {record.twin} beside it.")
+    """What nearly all runs showed at each cut, which did otherwise and why, and each run's counts."""
+    shown = {name: (system, record) for _, system, name, record in runs() if record is not None}
+    records = {name: record for name, (_, record) in shown.items()}
+    sentences: list[str] = []
+    rows = [_at(point, records, sentences) for point in LOST]
+    yield from table(("cut", "what happens there", "as a rule", "otherwise"), rows)
+    yield ""
+    for number, sentence in enumerate(sentences, start=1):
+        yield from textwrap.wrap(f"{number}. {sentence}", 120, subsequent_indent="   ", break_on_hyphens=False)
+    head = ("run", "system", "peer", "at most once", "commits", "requests", "effects")
+    yield ""
+    yield from table(head, (_counts(name, system, record) for name, (system, record) in shown.items()))
+    if twins := [name for name, record in records.items() if any(cut.twin for cut in record.cuts)]:
+        yield from ("", f"Some cuts were tried on a twin beside the system, by {', '.join(twins)}.")
 
 
-def _cut(cut: Cut | None) -> str:
+def _at(point: Point, records: Mapping[str, Record], sentences: list[str]) -> tuple[str, str, str, str]:
+    """One row: the most common answer is the rule, and each other one names its runs and the sentence that explains it,
+    which joins `sentences` where it is not there yet."""
+    cuts = {
+        (name, cut.operation): cut
+        for name, record in records.items()
+        for cut in record.cuts
+        if cut.point is point and cut.judgement is not Judgement.NOT_APPLICABLE
+    }
+    told = {key: _cut(cut) for key, cut in cuts.items()}
+    rule = max(told.values(), key=list(told.values()).count, default="–")
+    others = {said: [key for key in told if told[key] == said] for said in told.values() if said != rule}
+    cells = []
+    for said, keys in others.items():
+        names = ", ".join(_whose(name, keys, told) for name in dict.fromkeys(name for name, _ in keys))
+        why = [_why(name, cuts[name, operation]) for name, operation in keys]
+        sentences += [each for each in dict.fromkeys(why) if each and each not in sentences]
+        notes = "".join(f" ({sentences.index(each) + 1})" for each in dict.fromkeys(why) if each)
+        cells.append(f"{said}: {names}{notes}")
+    return f"`{point}`", LOST[point].partition(":")[0], rule, "; ".join(cells)
+
+
+def _whose(name: str, keys: Collection[tuple[str, Operation]], told: Collection[tuple[str, Operation]]) -> str:
+    """The run and, unless it did so with every operation, with which."""
+    of = [operation for each, operation in keys if each == name]
+    every = len(of) == sum(each == name for each, _ in told)
+    return f"`{name}`" + ("" if every else f" ({', '.join(NAME[each] for each in of)})")
+
+
+def _why(name: str, cut: Cut) -> str:
+    """The sentence for a cut that ended otherwise, if it passed: a failure is no way of a system's."""
+    if cut.judgement is not Judgement.PASSED:
+        return ""
+    if sentence := OTHERWISE.get((cut.point, cut.effect, cut.finding)):
+        return sentence
+    raise ValueError(f"{name}, {cut.point}, {NAME[cut.operation]}: {_cut(cut)}; OTHERWISE does not say why")
+
+
+def _counts(name: str, system: System, record: Record) -> tuple[object, ...]:
+    once = record.at_most_once
+    peer = f"{record.peer} ({PEERS[system.runs[name].peer].partition(':')[0]})"
+    counts = (once.commits, once.requests, once.effects)
+    return f"`{name}`", _title(system, record), peer, once.evidence.value, *counts
+
+
+def _cut(cut: Cut) -> str:
     """What was said, mutating requests on the wire, and what a look found."""
-    if cut is None or cut.effect is None:
-        return "–" if cut is None else cut.judgement.value
+    if cut.effect is None:
+        return f"**{cut.judgement.value}**"
     look = "no look" if cut.finding is None else cut.finding.value
     failed = "" if cut.judgement is Judgement.PASSED else f" (**{cut.judgement.value}**)"
-    return f"{cut.effect.value}, {cut.sent} sent, {look}{' ᵗ' if cut.twin else ''}{failed}"
+    return f"{cut.effect.value}, {cut.sent} sent, {look}{failed}"

@@ -16,6 +16,7 @@ from typing import Final
 
 from gateway.audit.acknowledgement import JOURNAL
 from gateway.cli.wording import FINDINGS, OPERATIONS, Tone, approval, day_time, headline, hold, next_step
+from gateway.contracts.advice import advice
 from gateway.contracts.failures import FAILURES, Code
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Operation
@@ -127,6 +128,8 @@ def outcome_facts(outcome: Outcome) -> list[Fact]:
     if outcome.version is not None:
         facts.append(Fact("version", outcome.version))
     facts.extend(_afterwards(outcome))
+    if outcome.resolution is None:
+        facts.append(Fact("do", advice(outcome.code, outcome.effect)))
     facts.append(Fact("next", next_step(outcome), Tone.STRONG))
     return facts
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from gateway.contracts.advice import advice
 from gateway.contracts.failures import FAILURES, Code
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Operation
@@ -140,4 +141,5 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
         "standing": outcome.standing.value,
         "class": outcome.outcome_class.value,
         "meaning": FAILURES[outcome.code].meaning,
+        "advice": None if outcome.resolution else advice(outcome.code, outcome.effect),
     }

@@ -54,9 +54,10 @@ def test_a_journal_without_samples_is_not_filled(tmp_path: Path) -> None:
 def test_growth_is_held_against_its_target() -> None:
     def found(large: float) -> Growth:
         line = Line(what=WARM, small={"p50": 10, "p99": 20}, large={"p50": large, "p99": 20})
+        cold = Line(what=COLD, small={"p50": 10, "p99": 20}, large={"p50": 30, "p99": 40})
         size = growth.Filled(attempts=1000, with_events=100, size=10**9)
-        return Growth(small=size, large=size, lines=[line], opening=(1, 2))
+        return Growth(small=size, large=size, lines=[line, cold], opening=(1, 2))
 
-    assert "Target, p50 within 1.2: met." in growth_markdown(found(12))
-    assert "Target, p50 within 1.2: **not met**." in growth_markdown(found(12.1))
+    assert 'Target, p50 of "commit" within 1.2: met.' in growth_markdown(found(12))
+    assert 'Target, p50 of "commit" within 1.2: **not met**.' in growth_markdown(found(12.1))
     assert "| commit | 10.0 | 20.0 | 12.1 | 20.0 | 1.21 |" in growth_markdown(found(12.1))

@@ -33,7 +33,7 @@ from gateway.cli.app import GROUP, build
 from gateway.contracts import words
 from gateway.contracts.connection import Connection, CredentialUse, Scheme
 from gateway.contracts.failures import Code
-from gateway.contracts.outcome import Outcome
+from gateway.contracts.outcome import ENDS, Outcome
 from gateway.contracts.references import ConnectionId, PracticeId
 from gateway.contracts.signals import Event, Signal
 from gateway.errors import ConfigurationError
@@ -107,6 +107,18 @@ def test_the_failures_page_has_a_row_for_every_code_and_end() -> None:
     ends, codes = reference.failures_page().split("## Codes")
     assert re.findall(r"^\| `(\w+)` \|", ends, re.MULTILINE) == list(words.End)
     assert re.findall(r"^\| `(\w+)` \|", codes, re.MULTILINE) == list(Code)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/operating.md"])
+def test_a_table_of_ends_has_all_of_them_and_no_other(page: str) -> None:
+    shown: set[tuple[str, str]] = set()
+    for line in (ROOT / page).read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        places = [number for number, cell in enumerate(cells) if cell in set(words.State)]
+        if line.startswith("| ") and places:
+            state, effects = cells[places[0]], cells[places[0] + 1]
+            shown |= {(state, effect) for effect in effects.split(" or ")}
+    assert shown == {(row.state, row.effect or "–") for row in ENDS.values()}
 
 
 def test_every_signal_is_recorded_somewhere() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.cli.answer import ExitCode, code_of_state
 from gateway.cli.timeline import outcome_facts
 from gateway.cli.wording import FINDINGS, NEXT, OPERATIONS, headline, outcome_document
+from gateway.contracts.advice import advice
 from gateway.contracts.failures import Code
 from gateway.contracts.outcome import ENDS, Outcome
 from gateway.contracts.proposal import Operation
@@ -61,10 +62,18 @@ def test_whatever_is_unresolved_is_not_said_to_be_unmade(outcome: Outcome) -> No
 @given(OUTCOMES)
 def test_the_document_holds_the_outcome_and_what_is_derived_from_it(outcome: Outcome) -> None:
     document: dict[str, Any] = outcome_document(outcome)
-    derived = {"standing", "class", "meaning"}
+    derived = {"standing", "class", "meaning", "advice"}
     assert Outcome.model_validate_json(outcome.model_dump_json()) == outcome
     assert {name: value for name, value in document.items() if name not in derived} == outcome.plain()
     assert document["standing"] == outcome.standing
+
+
+@pytest.mark.requirement("CARD-04")
+@given(OUTCOMES)
+def test_people_are_told_what_to_do_until_a_human_has_said_what_it_was(outcome: Outcome) -> None:
+    told = {fact.label: fact.text for fact in outcome_facts(outcome)}
+    expected = None if outcome.resolution else advice(outcome.code, outcome.effect)
+    assert told.get("do") == outcome_document(outcome)["advice"] == expected
 
 
 @pytest.mark.parametrize("end", End)
