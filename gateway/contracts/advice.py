@@ -34,7 +34,7 @@ ADVICE: Final[Mapping[Code, str]] = MappingProxyType(
         Code.IDEMPOTENCY_COLLISION: "Sign a new trigger with an id of its own; never use one twice.",
         Code.CONTEXT_MISSING: "Name an attempt and a proposal that this journal holds: `gateway list`.",
         Code.CONTEXT_INVALID: "Look at what changed meanwhile: `gateway show PROPOSAL`; only a commit that has ended, "
-        "and sent something, can be looked at.",
+        "and came as far as its intent, can be looked at.",
         Code.CONNECTION_UNKNOWN: "Install the adapter, or add the connection: `gateway doctor` says which. "
         "Then start the gateway anew.",
         Code.CONNECTION_SUSPENDED: "Find out why it was suspended; then `gateway connections resume CONNECTION`.",
