@@ -1,7 +1,8 @@
 """The HL7 v2 adapter: a placer application that speaks SRM and SQM to one filler over MLLP (HL7 v2.5.1 chapter 10).
 
 Owns: which messages are sent, in what order. A commit is one SRM; its reply proves an appointment only by an SRR that
-shows it, under our placer id, confirmed, as approved.
+shows it, under our placer id, confirmed, as approved. A refusal that our own request, delivered twice, would get is
+settled by one look.
 Refuses: to change an appointment where the filler cannot be asked for it, or would carry out a request for a version
 that is no longer there; HL7 knows no condition, so the filler must give a changed appointment a new filler id.
 
@@ -20,6 +21,7 @@ import httpx
 from adapters.hl7v2 import mapping, replies
 from adapters.hl7v2.er7 import MalformedMessageError, Message, parse
 from adapters.hl7v2.mapping import Entry, declared
+from adapters.hl7v2.replies import Stands
 from gateway.clock import Clock, SystemClock
 from gateway.contracts.adapter import (
     Authorized,
@@ -68,7 +70,7 @@ class Hl7v2Adapter:
             observation=Basis.BY_KEY if asked else Basis.NONE,
             settling_seconds=said.get("settling-seconds", 0),
             safe_posts=("/SQM/S25",) if asked else ("/NMQ/N01",),
-            requests_per_attempt=4,  # target and slot; the request; one observation
+            requests_per_attempt=5,  # target and slot; the request and a look; one observation
         )
 
     async def readiness(self, request: Request, read: httpx.AsyncClient) -> Readiness:
@@ -91,7 +93,7 @@ class Hl7v2Adapter:
         )
 
     async def commit(self, authorized: Authorized, write: httpx.AsyncClient) -> Receipt:
-        """One SRM. Nothing is looked up afterwards: a reply that leaves a question open ends UNKNOWN."""
+        """One SRM. A look follows only a refusal that our own request would get if it were delivered twice."""
         request, approved = authorized.request, authorized.prepared
         filler = approved.filler if isinstance(approved, Entry) else ""
         if request.operation is not Operation.BOOK and not filler:
@@ -99,8 +101,9 @@ class Hl7v2Adapter:
         said = mapping.request_message(request, self._clock.now(), filler)
         answer = await write.post(f"SRM/{mapping.EVENTS[request.operation]}", content=said)
         try:
-            return _receipt(parse(answer.content, mapping.charset(request)), request)
-        except MalformedMessageError:
+            receipt = _receipt(parse(answer.content, mapping.charset(request)), request)
+            return await self._settled(receipt, authorized, write) if receipt.code in replies.AMBIGUOUS else receipt
+        except (Refusal, MalformedMessageError):
             return Receipt.unknown()
 
     async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
@@ -140,6 +143,18 @@ class Hl7v2Adapter:
                 return TargetState.TAKEN, None
         return TargetState.OPEN, found
 
+    async def _settled(self, receipt: Receipt, authorized: Authorized, read: httpx.AsyncClient) -> Receipt:
+        """What a refusal of `replies.AMBIGUOUS` means, by one look. Where none can tell (no queries, one that lags, a
+        lock that our first delivery may still hold), it counts, unless an engine is known to deliver twice."""
+        request, approved = authorized.request, authorized.prepared
+        twice = declared(request, "redelivers")
+        if receipt.code is Code.EXTERNAL_THROTTLED or not declared(request, "query"):
+            return Receipt.unknown() if twice else receipt
+        stands = _stands(request, approved, await self._find(request, read))
+        lags = twice and bool(request.settings.get("settling-seconds"))
+        unclear = lags and stands is Stands.UNCHANGED
+        return judge(replies.AFTER_LOOK, Stands.UNCLEAR if unclear else stands, receipt.code)
+
     async def _unseen(self, request: Request, read: httpx.AsyncClient) -> tuple[TargetState, Entry | None]:
         """Any acknowledgement of ours, a rejection included, comes from the application that answers now."""
         tag = self._tag()
@@ -160,8 +175,8 @@ class Hl7v2Adapter:
         return found
 
     async def _ask(self, request: Request, query: mapping.Ask, read: httpx.AsyncClient) -> Sequence[Entry]:
-        """What an SQR shows, all of it; nothing where it says that nothing was found. Raises `Refusal` or
-        `MalformedMessageError`."""
+        """What an SQR shows, all of it; nothing where it says that nothing was found. One that shows as many as were
+        asked for may be cut. Raises `Refusal` or `MalformedMessageError`."""
         tag = self._tag()
         answer = await read.post("SQM/S25", content=query(request, tag, self._clock.now()))
         reply = parse(answer.content, mapping.charset(request))
@@ -169,7 +184,7 @@ class Hl7v2Adapter:
         if said != "AA" or errors:
             raise Refusal(replies.asked(said, errors, request.settings))
         qak, shown = reply.one("QAK"), mapping.entries(reply, request)
-        whole = qak.text(1) in ("", tag) and not any(reply.all("DSC"))
+        whole = qak.text(1) in ("", tag) and not any(reply.all("DSC")) and len(shown) < mapping.MOST
         if reply.one("MSH").text(9) != "SQR" or not whole or (qak.text(2), bool(shown)) not in _FOUND:
             raise MalformedMessageError("no whole answer to the query")
         return shown
@@ -229,6 +244,20 @@ def _receipt(reply: Message, request: Request) -> Receipt:
     if not entry.carries_out(request) or entry.group not in ("", mapping.own_key(request)):
         return Receipt.unknown(Code.REPLY_DEVIATES)
     return Receipt.applied(identifier=entry.filler or None, version=entry.version)
+
+
+def _stands(request: Request, approved: Entry | None, found: Entry | None) -> Stands:
+    """Whose write a look shows. It does not tell where what was to change is gone, or has no key (SCH-4) of another
+    write and may yet be ours."""
+    booking = request.operation is Operation.BOOK
+    if found is None:
+        return Stands.UNCHANGED if booking else Stands.UNCLEAR
+    if booking or found.group == mapping.own_key(request):
+        return Stands.OURS
+    if request.is_approved_version(found.version):
+        return Stands.UNCHANGED
+    keyless = approved is not None and found.group == approved.group and found.carries_out(request)
+    return Stands.CHANGED if found.group and not keyless else Stands.UNCLEAR
 
 
 def _finding(request: Request, found: Entry | None) -> ObservationFinding:

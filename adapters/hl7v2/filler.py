@@ -40,12 +40,14 @@ _MINUTES: Final = "min^minute^ISO+"
 
 @dataclass(frozen=True, slots=True)
 class Filler:
-    """One filler over one database. It speaks wall time of `zone`, or with `offsets`; it answers queries, or not."""
+    """One filler over one database. It speaks wall time of `zone`, or with `offsets`; it answers queries, or not. One
+    that `compares_first` looks at versions and slots before keys: a request that it carried out already it refuses."""
 
     engine: Engine
     zone: str
     offsets: bool = False
     queries: bool = True
+    compares_first: bool = False
 
     def answer(self, message: hl7.Message, *, may_write: bool) -> str:
         """The application's reply, as it goes into its frame."""
@@ -71,8 +73,14 @@ class Filler:
         if event == "S01":
             if key != _text(message, "ARQ", 1):
                 raise RejectedError(Rejection.INVALID)
-            return self.engine.book(key, self._booking(message)).appointment
+            booking = self._booking(message)
+            if self.compares_first and not self.engine.is_free(booking.participants, booking.start, booking.end):
+                raise RejectedError(Rejection.SLOT_TAKEN)
+            return self.engine.book(key, booking).appointment
         identifier, _, version = _text(message, "ARQ", 2).partition(".")
+        current = self.engine.appointment(identifier)
+        if self.compares_first and (current is None or str(current.version) != version):
+            raise RejectedError(Rejection.STALE_VERSION)
         if event == "S02":
             return self.engine.reschedule(key, identifier, version, self._booking(message)).appointment
         return self.engine.cancel(key, identifier, version, _text(message, "ARQ", 6)).appointment

@@ -38,8 +38,8 @@ _RESOURCES: Final = MappingProxyType({"AIS": (4, 7, 10), "AIG": (8, 11, 14), "AI
 Ask = Callable[[Request, str, datetime], bytes]
 _MOST_SPANS: Final = 36
 _MOST_BYTES: Final = 4096  # of a version
-_MOST: Final = 100
-"""Appointments that one query asks for."""
+MOST: Final = 100
+"""Appointments that one query asks for (QRD-7)."""
 
 
 def setting(request: Request, name: str, otherwise: str = "") -> str:
@@ -178,7 +178,7 @@ def _qrd(request: Request, tag: str, who: str, now: datetime) -> str:
     place = escaped(request.identifiers[request.particulars.location])
     what = "SBK^Booked slots^HL70048"
     time = stamp(now.replace(microsecond=0), request.connection.zone, offset=True)
-    return segment("QRD", {1: time, 2: "R", 3: "I", 4: tag, 7: f"{_MOST}^RD", 8: escaped(who), 9: what, 10: place})
+    return segment("QRD", {1: time, 2: "R", 3: "I", 4: tag, 7: f"{MOST}^RD", 8: escaped(who), 9: what, 10: place})
 
 
 def _stamp(request: Request, moment: datetime) -> str:

@@ -1,13 +1,14 @@
 """What each reply to a request means: tables from acknowledgement and error, and from status, to a bounded judgement.
 
-Owns: the tables. Refuses: to take an acknowledgement for an appointment, and anything that no row says for a refusal
-(I3). Pure; the tests walk every row.
+Owns: the tables. Refuses: to take an acknowledgement for an appointment, anything that no row says for a refusal (I3),
+and an appointment that was changed for another's change before a look. Pure; the tests walk every row.
 Sources: HL7 v2.5.1 §2.9 (acknowledgement codes, table 0008), table 0357 (error codes), table 0278 (filler status).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -57,7 +58,7 @@ CHANGES: Final[Table] = MappingProxyType(
     {
         **BOOKINGS,
         **{
-            (said, "204"): Row(Receipt.refused(Code.TARGET_NOT_FOUND), "table 0357: unknown key identifier")
+            (said, "204"): Row(Receipt.refused(Code.TARGET_NOT_FOUND), "table 0357: unknown key; after a look")
             for said in _REJECTIONS
         },
     }
@@ -84,8 +85,8 @@ STATUSES: Final[Table] = MappingProxyType(
 
 PARTNER: Final[Table] = MappingProxyType(
     {
-        ("error-slot-taken", ANY): Row(Receipt.refused(Code.SLOT_TAKEN), "the partner's own code (ERR-5), as sealed"),
-        ("error-changed", ANY): Row(Receipt.refused(Code.TARGET_CHANGED), "the partner's own code (ERR-5), as sealed"),
+        ("error-slot-taken", ANY): Row(Receipt.refused(Code.SLOT_TAKEN), "partner's own code (ERR-5); after a look"),
+        ("error-changed", ANY): Row(Receipt.refused(Code.TARGET_CHANGED), "partner's own code (ERR-5); after a look"),
         ("error-forbidden", ANY): Row(
             Receipt.refused(Code.EXTERNAL_FORBIDDEN), "the partner's own code (ERR-5), as sealed"
         ),
@@ -93,12 +94,40 @@ PARTNER: Final[Table] = MappingProxyType(
 )
 """HL7 has no code for these (table 0533 is the partner's to fill): by the setting that names the partner's code."""
 
+AMBIGUOUS: Final = frozenset({Code.EXTERNAL_THROTTLED, Code.SLOT_TAKEN, Code.TARGET_CHANGED, Code.TARGET_NOT_FOUND})
+"""Codes of refusals that our own request, delivered twice, may get, too: its first delivery holds the lock or the slot,
+or changed the appointment's filler id."""
+
+
+class Stands(StrEnum):
+    """What a look finds under the appointment's placer id after a refusal of `AMBIGUOUS`."""
+
+    OURS = "our write"
+    CHANGED = "another's write"
+    UNCHANGED = "as approved"
+    UNCLEAR = "nobody's write for certain"
+
+
+_LOOK: Final = "as agreed with the partner (DIVERGENCES); the look that followed found"
+AFTER_LOOK: Final[Table] = MappingProxyType(
+    {
+        (Stands.OURS, ANY): Row(Receipt.unknown(Code.DUPLICATE_KEY), f"{_LOOK} our key: it was re-sent"),
+        (Stands.CHANGED, ANY): Row(Receipt.refused(Code.TARGET_CHANGED), f"{_LOOK} another write"),
+        (Stands.UNCLEAR, ANY): Row(Receipt.unknown(), f"{_LOOK} what may be ours, or may lag"),
+        (Stands.UNCHANGED, Code.TARGET_NOT_FOUND): Row(_INVALID, f"{_LOOK} it: another identifier is unknown"),
+        (Stands.UNCHANGED, Code.TARGET_CHANGED): Row(Receipt.refused(Code.TARGET_CHANGED), f"{_LOOK} nothing of ours"),
+        (Stands.UNCHANGED, Code.SLOT_TAKEN): Row(Receipt.refused(Code.SLOT_TAKEN), f"{_LOOK} nothing of ours"),
+    }
+)
+"""By what stands there, and the code that the refusal itself has."""
+
 TABLES: Final[Mapping[str, Table]] = MappingProxyType(
     {
         "Acknowledgement of a booking (SRM^S01)": BOOKINGS,
         "Acknowledgement of a reschedule or cancellation (SRM^S02, S04)": CHANGES,
         "Filler status in an SRR with AA (SCH-25)": STATUSES,
         "Codes that a sealed connection names": PARTNER,
+        "TARGET_NOT_FOUND (204), TARGET_CHANGED and SLOT_TAKEN, after a look": AFTER_LOOK,
     }
 )
 

@@ -240,6 +240,19 @@ async def test_a_slot_is_open_where_nothing_is_shown_in_it(
     assert (await partner.ready(asking())).target is target
 
 
+@pytest.mark.requirement("GATE-24", "FAIL-17")
+@pytest.mark.parametrize(("count", "target"), [(99, TargetState.OPEN), (100, TargetState.UNVERIFIABLE)])
+async def test_an_answer_as_long_as_was_asked_for_may_be_cut(
+    partner: Any, asking: Asking, says: Any, shows: Any, count: int, target: TargetState
+) -> None:
+    """Some fillers stop at the quantity of QRD-7 without DSC; what they leave out may be in the slot."""
+    before = "^^^20310303093000^20310303100000"
+    many = [shows(f"SOMEBODY{number}", times=before) for number in range(count)]
+    partner.says["/SQM/S25"] = answering(says, *many, status="OK")
+    assert (await partner.ready(asking())).target is target
+    assert partner.segments()["QRD"][7] == "100^RD"
+
+
 async def test_every_duration_is_of_the_start_beside_it(partner: Any, asking: Asking, says: Any, shows: Any) -> None:
     parts = ("AIS|1||service-1|20310303090000|||60|min", "AIL|1||location-1|||20310303093000|||30|min")
     partner.says["/SQM/S25"] = answering(says, shows("SOMEBODY", times=""), *parts, status="OK")
@@ -420,9 +433,12 @@ async def test_without_queries_nothing_is_found(partner: Any, asking: Asking) ->
 
 
 @pytest.fixture
-def committing(partner: Any, asking: Asking) -> Callable[..., Any]:
+def committing(partner: Any, asking: Asking, says: Any) -> Callable[..., Any]:
+    """The receipt of a booking; a look would find nothing."""
+
     async def made(reply: Callable[[list[str], Any], str | bytes]) -> Receipt:
         request = asking()
+        partner.says["/SQM/S25"] = answering(says)
         partner.says["/SRM/S01"] = lambda header: reply(header, request)
         receipt: Receipt = await partner.commit(request)
         return receipt
