@@ -16,6 +16,7 @@ from pydantic import Field, StringConstraints, model_validator
 from gateway.contracts.adapter import Descriptor
 from gateway.contracts.base import Instant, Model, Slug
 from gateway.contracts.canonical import Digest
+from gateway.contracts.faults import ContentError
 from gateway.contracts.statements import Signed
 
 IN_TOTO: Final = "https://in-toto.io/Statement/v1"
@@ -105,9 +106,9 @@ class Facts(Model):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if not self.started_at <= self.ended_at <= self.issued_at < self.expires_at:
-            raise ValueError("a run begins, ends, is stated and expires, in this order")
+            raise ContentError("a run begins, ends, is stated and expires, in this order")
         if self.expires_at - self.ended_at > timedelta(days=MAX_DAYS):
-            raise ValueError(f"a statement holds for at most {MAX_DAYS} days after its run")
+            raise ContentError(f"a statement holds for at most {MAX_DAYS} days after its run")
         return self
 
 

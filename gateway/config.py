@@ -25,6 +25,7 @@ from gateway import documents
 from gateway.contracts.base import Model, Slug
 from gateway.contracts.canonical import Digest
 from gateway.contracts.connection import Connection
+from gateway.contracts.faults import ContentError
 from gateway.contracts.proposal import Operation
 from gateway.contracts.references import ConnectionId, PracticeId
 from gateway.contracts.statements import TriggerKind
@@ -93,10 +94,10 @@ class Settings(Model):
     def _coherent(self) -> Self:
         sinks = [use.name for use in self.sinks]
         if len(set(sinks)) != len(sinks) or JOURNAL_NAME in sinks:
-            raise ValueError("each sink has a name of its own, and 'journal' is the journal's")
+            raise ContentError("each sink has a name of its own, and 'journal' is the journal's")
         selected = [(entry.trigger, entry.operation) for entry in self.policies]
         if len(set(selected)) != len(selected):
-            raise ValueError("one trigger kind and operation selects one policy version")
+            raise ContentError("one trigger kind and operation selects one policy version")
         return self
 
 

@@ -55,7 +55,7 @@ def parse(model: type[M], content: bytes, shown: str) -> M:
     except MalformedInput as error:
         raise DocumentError(f"{shown}: {error}") from None
     except InvalidInput as error:
-        faults = "; ".join(f"{path}: {fault}" for path, fault in error.faults)
+        faults = "; ".join(f"{fault.field}: {fault.says}" for fault in error.faults)
         raise DocumentError(f"{shown} is not a valid {model.__name__}: {faults}") from None
 
 

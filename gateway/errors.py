@@ -19,6 +19,11 @@ Messages name what is wrong, where, and what to do. None carries the offending v
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.contracts.faults import Fault
+
 
 class GatewayError(Exception):
     """Base of all of the gateway's own errors."""
@@ -35,16 +40,16 @@ class MalformedInput(UsageError):
 class InvalidInput(UsageError):
     """A JSON document whose content a contract refuses."""
 
-    def __init__(self, document: str, faults: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, document: str, faults: tuple[Fault, ...]) -> None:
         self.document = document
         self.faults = faults
-        listed = "; ".join(f"{field}: {fault}" for field, fault in faults)
+        listed = "; ".join(f"{fault.field}: {fault.says}" for fault in faults)
         super().__init__(f"{document} is not valid: {listed}")
 
     @property
     def missing_only(self) -> bool:
         """Whether every fault is a missing field (ContextMissing rather than ContextInvalid, C-28)."""
-        return all(fault == "missing" for _, fault in self.faults)
+        return all(fault.kind == "missing" for fault in self.faults)
 
 
 class SignatureRefused(UsageError):

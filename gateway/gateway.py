@@ -22,6 +22,7 @@ from gateway.boundary import Boundary
 from gateway.clock import Clock, SystemClock
 from gateway.contracts.chain import Record, RecordKind
 from gateway.contracts.failures import Code
+from gateway.contracts.faults import Fault
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Proposal
 from gateway.contracts.references import AttemptId, ConnectionId, ProposalId
@@ -146,7 +147,7 @@ class Gateway:
         """Record a proposal or its next revision. Raises `MalformedInput`, `InvalidInput` or `Conflict`."""
         proposal = Proposal.parse(document)
         if proposal.practice != self.ports.practice:
-            raise InvalidInput("Proposal", (("practice", "not this gateway's practice"),))
+            raise InvalidInput("Proposal", (Fault("practice", "foreign", "not this gateway's practice"),))
         known = await self.ports.journal.proposal(proposal.practice, proposal.proposal_id)
         expected = known.proposal.revision + 1 if known else 1
         same = known is not None and known.proposal == proposal

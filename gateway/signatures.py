@@ -24,6 +24,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from gateway.contracts.base import Model, Slug
 from gateway.contracts.canonical import digest, load_json
+from gateway.contracts.faults import ContentError
 from gateway.contracts.references import PersonId, PracticeId
 from gateway.contracts.statements import Signed
 from gateway.errors import ConfigurationError, MalformedInput, SignatureRefused
@@ -52,7 +53,7 @@ class PublicJwk(Model):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if (self.kty, self.crv, self.y is None) not in (("OKP", "Ed25519", True), ("EC", "P-256", False)):
-            raise ValueError("an OKP key is Ed25519 with x; an EC key is P-256 with x and y")
+            raise ContentError("an OKP key is Ed25519 with x; an EC key is P-256 with x and y")
         return self
 
     @property
@@ -80,7 +81,7 @@ class TrustedKeys(Model):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if any(count > 1 for count in Counter(key.kid for key in self.keys).values()):
-            raise ValueError("two keys have the same kid")
+            raise ContentError("two keys have the same kid")
         return self
 
 

@@ -12,7 +12,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from conformance.results import Results
-from gateway.contracts.canonical import fields_at_fault, load_json
+from gateway.contracts.canonical import load_json
+from gateway.contracts.faults import faults_of
 from gateway.errors import InvalidInput
 
 MAX_RESULTS_BYTES: Final = 64 * 1024 * 1024
@@ -30,4 +31,4 @@ def read(content: bytes) -> Results:
     try:
         return Results.model_validate_json(content)
     except ValidationError as error:
-        raise InvalidInput("results", fields_at_fault(Results, error)) from None
+        raise InvalidInput("results", faults_of(Results, error)) from None

@@ -15,6 +15,7 @@ from conformance.registry import REQUIREMENTS
 from conformance.results import Grade, RequirementId, Sentence
 from gateway.contracts.base import Instant, Model, Slug
 from gateway.contracts.connection import CredentialUse, Limits, Network, Scheme, Setting
+from gateway.contracts.faults import ContentError
 from gateway.contracts.proposal import Zone
 from gateway.errors import UsageError
 
@@ -35,7 +36,7 @@ class SecretPlace(Model):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if (self.file is None) == (self.environment is None):
-            raise ValueError("name a file or an environment variable")
+            raise ContentError("name a file or an environment variable")
         return self
 
 
@@ -72,7 +73,7 @@ class Pool(Model):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if self.every_minutes < self.minutes:
-            raise ValueError("slots would overlap: every_minutes is less than minutes")
+            raise ContentError("slots would overlap: every_minutes is less than minutes")
         return self
 
 
@@ -105,11 +106,11 @@ class Target(Model):
     def _coherent(self) -> Self:
         for name in self.known:
             if name not in REQUIREMENTS:
-                raise ValueError("known names a requirement that does not exist")
+                raise ContentError("known names a requirement that does not exist")
             if REQUIREMENTS[name].at_most_once:
-                raise ValueError("known names an at-most-once requirement; such a failure is never acceptable")
+                raise ContentError("known names an at-most-once requirement; such a failure is never acceptable")
         if (self.launch is None) == (self.connection.base_url is None):
-            raise ValueError("give either connection.base_url or launch")
+            raise ContentError("give either connection.base_url or launch")
         if self.launch is None and self.observer is None and self.grade is not Grade.ATTESTED:
-            raise ValueError("name an observer, or set grade = 'attested'")
+            raise ContentError("name an observer, or set grade = 'attested'")
         return self

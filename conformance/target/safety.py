@@ -9,7 +9,6 @@ Invariant: no message carries a value of the file, a secret, a path or a name th
 
 from __future__ import annotations
 
-import difflib
 import errno
 import importlib
 import json
@@ -19,23 +18,22 @@ import socket
 import stat
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from conformance.recorder import RUN_FILE
 from conformance.results import Profile
 from conformance.target.file import SecretPlace, Target, TargetError
 from gateway import documents
 from gateway.boundary.addresses import Address, meant, reachable
-from gateway.contracts.base import Slug
 from gateway.contracts.connection import ENCRYPTED, PORTS, Network
+from gateway.contracts.faults import faults_of
 from gateway.errors import DocumentError
 
 DENY_VARIABLE: Final = "GATEWAY_CONFORMANCE_DENY"
@@ -63,7 +61,8 @@ def load(path: Path) -> Target:
     try:
         return Target.model_validate_json(json.dumps(document, default=_instant))
     except ValidationError as error:
-        raise TargetError(f"{SHOWN} is not valid: {'; '.join(_faults(error))}") from None
+        faults = faults_of(Target, error, named=True)
+        raise TargetError(f"{SHOWN} is not valid: {'; '.join(f'{name}: {says}' for name, _, says in faults)}") from None
 
 
 def secrets(target: Target, directory: Path) -> Mapping[str, str]:
@@ -199,41 +198,6 @@ def _instant(value: object) -> str:
     if isinstance(value, datetime | date | time):
         return value.isoformat()  # without an offset: the contract refuses it by the field's name
     raise TypeError
-
-
-def _faults(error: ValidationError) -> Iterable[str]:
-    fields = _declared()
-    listed = error.errors(include_url=False, include_context=False, include_input=False)
-    for fault in listed[:10]:
-        parts = [_shown(part, fields) for part in fault["loc"] if part != "[key]"]
-        if fault["type"] == "extra_forbidden":
-            parts[-1] = "*"  # an unknown name may hold data; a known one like it says enough
-        yield f"{'.'.join(parts) or 'document'}: {_mend(fault, fields)}"
-
-
-def _mend(fault: ErrorDetails, fields: frozenset[str]) -> str:
-    if fault["type"] == "missing":
-        return "missing"
-    if fault["type"] == "extra_forbidden":
-        alike = difflib.get_close_matches(str(fault["loc"][-1]), fields, n=1)
-        return f"unknown field; did you mean {alike[0]}?" if alike else "unknown field; remove it"
-    message = fault["msg"].removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
-
-
-def _shown(part: str | int, fields: frozenset[str]) -> str:
-    if isinstance(part, int) or part in fields:
-        return str(part)
-    try:
-        return str(TypeAdapter(Slug).validate_python(part, strict=True))
-    except ValidationError:
-        return "*"
-
-
-def _declared() -> frozenset[str]:
-    schema = Target.model_json_schema()
-    parts = [schema, *schema["$defs"].values()]
-    return frozenset(name for part in parts for name in part.get("properties", {}))
 
 
 # Secrets

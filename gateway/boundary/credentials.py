@@ -17,11 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from gateway.config import PluginUse
 from gateway.contracts.connection import CredentialUse, Scheme
 from gateway.errors import ConfigurationError
 from gateway.hookspecs import CredentialSource, hookimpl
 
 MAX_SECRET_BYTES: Final = 8 * 1024
+PREFIX: Final = "GATEWAY_SECRET_"
+DIRECTORY: Final = "secrets"
 BEARER_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 _PAIR: Final = re.compile(r"[^\x00-\x1f\x7f:]+:[^\x00-\x1f\x7f]*")  # RFC 7617 §2
 
@@ -38,9 +41,12 @@ class EnvironmentSecrets:
 
     async def secret(self, name: str) -> str:
         try:
-            return os.environ[self._prefix + name.upper().replace("-", "_")]
+            return os.environ[self.variable(name)]
         except KeyError:
             raise CredentialUnavailableError from None
+
+    def variable(self, name: str) -> str:
+        return self._prefix + name.upper().replace("-", "_")
 
 
 class FileSecrets:
@@ -75,10 +81,19 @@ class FileSecrets:
 def gateway_credential_sources(name: str, options: Mapping[str, str], home: Path) -> Mapping[str, CredentialSource]:
     """`environment` takes the option `prefix`, `file` the option `directory` (relative to the home)."""
     if name == "environment":
-        return {name: EnvironmentSecrets(_option(name, options, "prefix", "GATEWAY_SECRET_"))}
+        return {name: EnvironmentSecrets(_option(name, options, "prefix", PREFIX))}
     if name == "file":
-        return {name: FileSecrets(home / _option(name, options, "directory", "secrets"))}
+        return {name: FileSecrets(home / _option(name, options, "directory", DIRECTORY))}
     return {}
+
+
+def place_of(use: PluginUse, home: Path, secret: str) -> str:
+    """Where a configured source looks for a secret of that name, for people."""
+    if use.name == "environment":
+        return f"environment variable {EnvironmentSecrets(use.options.get('prefix', PREFIX)).variable(secret)}"
+    if use.name == "file":
+        return f"{(home / use.options.get('directory', DIRECTORY) / secret).resolve()}, mode 600"
+    return f"what {use.name} keeps as {secret}"
 
 
 def _option(source: str, options: Mapping[str, str], name: str, default: str) -> str:

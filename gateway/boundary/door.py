@@ -9,6 +9,7 @@ and particulars that are missing, ambiguous or not the approved ones.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
@@ -18,14 +19,15 @@ from typing import Final
 
 from gateway.boundary.addresses import Admits
 from gateway.boundary.containment import contained
+from gateway.boundary.credentials import CredentialUnavailableError, authorization_header, find_secret
 from gateway.boundary.engagement import Engagement
 from gateway.boundary.session import Budget, Door
 from gateway.boundary.tls import Contexts
-from gateway.boundary.tokens import Tokens
+from gateway.boundary.tokens import Tokens, token_request
 from gateway.clock import Clock
 from gateway.config import Bounds
 from gateway.contracts.adapter import Adapter, Descriptor, Idempotency, Identifiers, Request, native_key
-from gateway.contracts.connection import Connection
+from gateway.contracts.connection import Connection, Scheme
 from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Particulars, Proposal
 from gateway.contracts.references import ConnectionId
@@ -86,6 +88,24 @@ class Boundary:
         fetched (CARD-14). Raises `Refusal` as `describe` does."""
         declared = self.describe(connection_id).requests_per_attempt
         return declared + self._connections[connection_id].credential.requests
+
+    async def is_unlockable(self, connection_id: ConnectionId) -> bool:
+        """Whether the secret that this connection names is at hand, and of the shape that its scheme takes. What the
+        other side makes of it is not asked."""
+        connection = self._connections[connection_id]
+        use, sources = connection.credential, self._credentials
+        try:
+            if use.token is not None and use.name is not None:
+                secret = await find_secret(use.name, sources)
+                now, nonce = self._clock.now(), self._clock.token()
+                await asyncio.to_thread(token_request, use, secret, now=now, nonce=nonce)
+            elif use.scheme is Scheme.CLIENT_CERTIFICATE and use.name is not None:
+                await self._tls.own(connection, await find_secret(use.name, sources))
+            else:
+                await authorization_header(use, sources)
+        except CredentialUnavailableError:
+            return False
+        return True
 
     def _claimed(self, connection: Connection) -> Descriptor | None:
         """The adapter's own words, validated; None where there are none that hold."""

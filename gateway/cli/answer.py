@@ -2,7 +2,7 @@
 
 Owns: the table of exit codes and the one shape of an error. With `--json` standard output holds exactly one
 document: `ok`, `exit_code`, and either the command's own members or `error` (`kind`, `message`, and for input that
-a contract refuses `faults`, each a `field` and a `fault`).
+a contract refuses `faults`, each a `field`, a `fault` (its kind, one word) and a `message`).
 Refuses: tracebacks, and values: an error names what is wrong, where, and what to do.
 """
 
@@ -125,7 +125,7 @@ def error_document(error: GatewayError) -> dict[str, Any]:
     """The one shape of an error."""
     document: dict[str, Any] = {"kind": type(error).__name__, "message": str(error)}
     if isinstance(error, InvalidInput):
-        document["faults"] = [{"field": name, "fault": fault} for name, fault in error.faults]
+        document["faults"] = [{"field": name, "fault": kind, "message": says} for name, kind, says in error.faults]
     if isinstance(error, AuditTampered):
         document["message"] = f"the audit does not hold: {error}"
     if (code := getattr(error, "code", None)) is not None:
@@ -145,7 +145,7 @@ def complain(error: Mapping[str, Any], exit_code: IntEnum, *, as_json: bool) -> 
     message = error["message"].partition(": ")[0] + ":" if faults else error["message"]
     screen.print(Text.assemble(("✗ ", "bold red"), message))
     for fault in faults or ():
-        screen.print(Text.assemble("    ", (fault["field"], "bold"), f": {fault['fault']}"))
+        screen.print(Text.assemble("    ", (fault["field"], "bold"), f": {fault['message']}"))
 
 
 def print_json(document: Mapping[str, Any]) -> None:

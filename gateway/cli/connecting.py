@@ -16,6 +16,8 @@ from gateway.cli.session import reference, with_gateway
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.config import Configuration
+    from gateway.contracts.connection import Connection
     from gateway.gateway import Gateway
 
 ConnectionArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="A con_… reference.")]
@@ -82,3 +84,16 @@ async def _connections(gateway: Gateway) -> list[dict[str, Any]]:
         }
         for name, connection in sorted(ports.configuration.connections.items())
     ]
+
+
+def wanted_secret(configuration: Configuration, connection: Connection) -> str | None:
+    """What the secret is that a connection names, and where it belongs; nothing where it names none."""
+    from gateway.boundary.credentials import place_of
+    from gateway.cli.wording import SECRETS
+
+    use = connection.credential
+    if use.name is None:
+        return None
+    places = [place_of(source, configuration.home, use.name) for source in configuration.settings.credentials]
+    where = ", or ".join(places) or "a source of credentials, of which gateway.json names none yet"
+    return f"{SECRETS[use.scheme]}; in {where}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.cli.answer import ExitCode, answering
+from gateway.cli.connecting import wanted_secret
 from gateway.cli.options import HOME, Home, Json, Keys
 from gateway.cli.session import existing
 from gateway.errors import DocumentError, GatewayError, UsageError
@@ -28,7 +29,7 @@ WRITTEN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 SIGNING_KEYS: Final = ("reviewer", "operator", "governance", "checkpoint", "conformance")
 
 RENEWAL: Final = timedelta(days=30)
-"""How long before a conformance statement expires the doctor says so."""
+"""How long before a conformance statement or a governance record ends the doctor says so."""
 
 
 class Health(StrEnum):
@@ -159,6 +160,8 @@ def _policies(gateway: Gateway) -> Iterator[Finding]:
 
 
 def _governance(gateway: Gateway) -> Iterator[Finding]:
+    from gateway.contracts.words import Environment
+
     ports = gateway.ports
     missing = ports.governance.missing(ports.clock.now())
     for gap in missing:
@@ -170,6 +173,11 @@ def _governance(gateway: Gateway) -> Iterator[Finding]:
         )
     if not missing:
         yield Finding("governance", Health.WELL, f"admits commits in environment {ports.environment}")
+    sandbox = ports.environment is Environment.SANDBOX
+    record = ports.governance.sandbox if sandbox else ports.governance.record
+    if record is not None and not missing and record.expires_at - ports.clock.now() < RENEWAL:
+        do = "gateway seal signs a new one" if sandbox else "draft and sign a new one in time (gateway governance)"
+        yield Finding("governance", Health.NOTE, f"the record ends on {record.expires_at:%Y-%m-%d}", do)
 
 
 def _conformity(gateway: Gateway) -> Iterator[Finding]:
@@ -226,6 +234,14 @@ async def _connections(gateway: Gateway) -> AsyncIterator[Finding]:
         else:
             words = ", ".join(operation.partition(".")[2].partition("@")[0] for operation in descriptor.operations)
             yield Finding("connection", Health.WELL, f"{name}: {connection.adapter} can {words}")
+        if (wanted := wanted_secret(ports.configuration, connection)) is None:
+            continue
+        secret = f"{name}: {connection.credential.name}, for scheme {connection.credential.scheme}"
+        if await ports.boundary.is_unlockable(name):
+            yield Finding("secret", Health.WELL, f"{secret}, is at hand")
+        else:
+            do = f"it is {wanted}, of the user that the gateway runs as"
+            yield Finding("secret", Health.ILL, f"{secret}, is missing, open to others or of another shape", do)
     if not ports.configuration.connections:
         yield Finding("connection", Health.NOTE, "none sealed", "gateway connections add FILE")
 

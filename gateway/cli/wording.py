@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from gateway.contracts.advice import advice
+from gateway.contracts.connection import Scheme
 from gateway.contracts.failures import FAILURES, Code
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Operation
@@ -66,6 +67,17 @@ FINDINGS: Final[Mapping[ObservationFinding, str]] = MappingProxyType(
         ObservationFinding.INDETERMINATE: "the look proved nothing",
     }
 )
+SECRETS: Final[Mapping[Scheme, str]] = MappingProxyType(
+    {
+        Scheme.BASIC: "user:password",
+        Scheme.BEARER: "a token",
+        Scheme.CLIENT_CERTIFICATE: "PEM: the certificate, those that vouch for it, its unlocked private key",
+        Scheme.CLIENT_CREDENTIALS: "client_id:client_secret",
+        Scheme.PRIVATE_KEY_JWT: "a private key, RSA of 2048 bits or more, or P-384, as JWK or PEM",
+        Scheme.JWT_BEARER: "a private RSA key of 2048 bits or more, as JWK or PEM",
+    }
+)
+"""What a secret of that scheme is."""
 
 
 @dataclass(frozen=True, slots=True)

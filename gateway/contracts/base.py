@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from gateway.contracts.canonical import canonical, digest, parse_json
+from gateway.contracts.faults import ContentError
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
 
@@ -29,14 +30,17 @@ def _read(value: object, info: ValidationInfo) -> object:
     # pydantic alone reads a numeral as seconds since 1970, so a telephone number would be an instant
     if info.mode == "json" and isinstance(value, str):
         if not _RFC_3339.fullmatch(value):
-            raise ValueError("an instant must be given in UTC, as 2026-01-31T09:00:00Z")
-        return datetime.fromisoformat(value)
+            raise ContentError("an instant must be given in UTC, as 2026-01-31T09:00:00Z")
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            raise ContentError("there is no such day or time of day") from None
     return value
 
 
 def _utc_only(value: datetime) -> datetime:
     if value.utcoffset() != timedelta(0):
-        raise ValueError("an instant must be given in UTC, as 2026-01-31T09:00:00Z")
+        raise ContentError("an instant must be given in UTC, as 2026-01-31T09:00:00Z")
     return value.astimezone(UTC)
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, NoReturn, TypeVar
 import rfc8785
 from pydantic import BaseModel, StringConstraints, ValidationError
 
+from gateway.contracts.faults import faults_of
 from gateway.errors import InvalidInput, MalformedInput
 
 MAX_DOCUMENT_BYTES = 64 * 1024
@@ -108,19 +109,4 @@ def parse_json(model: type[Parsed], text: str | bytes) -> Parsed:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        raise InvalidInput(model.__name__, fields_at_fault(model, error)) from None
-
-
-def fields_at_fault(model: type[BaseModel], error: ValidationError) -> tuple[tuple[str, str], ...]:
-    """(field, kind of fault) pairs. Unknown names, and the keys of a mapping, may hold data: neither is repeated."""
-    schema = model.model_json_schema()
-    parts = [schema, *schema.get("$defs", {}).values()]
-    declared = frozenset(name for part in parts for name in part.get("properties", {}))
-    faults = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        unknown = fault["type"] == "extra_forbidden"
-        hidden = 2 if fault["loc"][-1:] == ("[key]",) else int(unknown)
-        path = fault["loc"][: len(fault["loc"]) - hidden]
-        shown = ".".join(str(part) if isinstance(part, int) or part in declared else "*" for part in path)
-        faults.append((shown or "document", fault["type"]))
-    return tuple(faults[:20])
+        raise InvalidInput(model.__name__, faults_of(model, error)) from None

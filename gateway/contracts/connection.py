@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, model_validator
 
 from gateway.contracts.base import Model, Slug
+from gateway.contracts.faults import ContentError
 from gateway.contracts.proposal import Zone
 from gateway.contracts.references import ConnectionId, PracticeId
 from gateway.contracts.words import Severity
@@ -88,7 +89,7 @@ class TokenEndpoint(Model):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if not _is_plain(self.url) or "#" in self.url:  # RFC 6749 §3.2
-            raise ValueError("url must be http(s)://host[:port]/path without credentials and fragment")
+            raise ContentError("url must be http(s)://host[:port]/path without credentials and fragment")
         return self
 
 
@@ -102,18 +103,20 @@ class CredentialUse(Model):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if (self.scheme is Scheme.NONE) != (self.name is None):
-            raise ValueError("every scheme but 'none' names a credential")
+            raise ContentError("every scheme but 'none' names a credential")
         token = self.token
         if self.scheme.fetches != (token is not None):
-            raise ValueError("client-credentials, private-key-jwt and jwt-bearer need a token endpoint, and only they")
+            raise ContentError(
+                "client-credentials, private-key-jwt and jwt-bearer need a token endpoint, and only they"
+            )
         if token is None:
             return self
         if (self.scheme is Scheme.CLIENT_CREDENTIALS) != (token.issuer is None):
-            raise ValueError("an assertion needs its issuer; client-credentials have theirs in the secret")
+            raise ContentError("an assertion needs its issuer; client-credentials have theirs in the secret")
         if token.issuer is None and (token.audience, token.key_id) != (None, None):
-            raise ValueError("audience and key_id belong to an assertion, which client-credentials do not make")
+            raise ContentError("audience and key_id belong to an assertion, which client-credentials do not make")
         if token.subject is not None and self.scheme is not Scheme.JWT_BEARER:
-            raise ValueError("only jwt-bearer acts for another subject")
+            raise ContentError("only jwt-bearer acts for another subject")
         return self
 
     @property
@@ -152,27 +155,30 @@ class Connection(Model):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        address, scheme = urlsplit(self.base_url), self.credential.scheme
-        if address.scheme not in PORTS or not _is_plain(self.base_url):
-            raise ValueError(
+        if not _is_plain(self.base_url) or urlsplit(self.base_url).scheme not in PORTS:
+            raise ContentError(
                 "base_url must be http(s)://host[:port]/path or mllp(s)://host[:port], without credentials"
             )
+        address, scheme = urlsplit(self.base_url), self.credential.scheme
         if _host(self.base_url) not in self.hosts:
-            raise ValueError("hosts must list the base_url's own host and port")
+            raise ContentError("hosts must list the base_url's own host and port")
         if self.credential.token is not None and self.credential.token.host not in self.hosts:
-            raise ValueError("hosts must list the token endpoint's host and port")
+            raise ContentError("hosts must list the token endpoint's host and port")
         if address.scheme in MLLP and (address.path not in ("", "/") or address.query or address.fragment):
-            raise ValueError("an mllp base_url ends with host and port: a message is named by its own type")
+            raise ContentError("an mllp base_url ends with host and port: a message is named by its own type")
         if address.scheme in MLLP and scheme not in (Scheme.NONE, Scheme.CLIENT_CERTIFICATE):
-            raise ValueError("mllp has no place for a credential but a client's certificate")
+            raise ContentError("mllp has no place for a credential but a client's certificate")
         if scheme is Scheme.CLIENT_CERTIFICATE and address.scheme not in ENCRYPTED:
-            raise ValueError("a client's certificate needs https or mllps")
+            raise ContentError("a client's certificate needs https or mllps")
         return self
 
 
 def _is_plain(url: str) -> bool:
-    address = urlsplit(url)
-    return bool(address.hostname) and "@" not in address.netloc
+    try:
+        address = urlsplit(url)
+        return bool(address.hostname) and "@" not in address.netloc and address.port != 0
+    except ValueError:  # of a port or an address in brackets; its text holds the value
+        return False
 
 
 def _host(url: str) -> str:

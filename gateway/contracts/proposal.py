@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from gateway.contracts.base import Instant, Model, Slug
 from gateway.contracts.canonical import Digest, digest
+from gateway.contracts.faults import ContentError
 from gateway.contracts.references import (
     AppointmentId,
     ConnectionId,
@@ -84,9 +85,9 @@ class Proposal(Model):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if (self.operation is Operation.BOOK) != (self.target is None):
-            raise ValueError("a reschedule or cancellation names its target; a booking has none")
+            raise ContentError("a reschedule or cancellation names its target; a booking has none")
         if self.expires_at <= self.created_at:
-            raise ValueError("expires_at must be later than created_at")
+            raise ContentError("expires_at must be later than created_at")
         return self
 
     @property
@@ -98,7 +99,7 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ValueError("not an IANA time zone name") from None
+        raise ContentError("not an IANA time zone name") from None
     return name
 
 
@@ -136,7 +137,7 @@ class Particulars(Model):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if self.end <= self.start:
-            raise ValueError("end must be later than start")
+            raise ContentError("end must be later than start")
         return self
 
     def commitment(self, salt: str) -> str:

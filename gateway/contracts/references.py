@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Self
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from gateway.contracts.faults import ContentError
+
 _BODY = re.compile(r"(?:[0-9a-f]{32}|[0-9a-f]{64})\Z")
 _RUN = re.compile(r"(.)\1{7}")
 _MIN_DISTINCT_DIGITS = 8  # a random body has fewer about once in 10 million
@@ -43,7 +45,7 @@ class Reference(str):
         if type(text) is cls:
             return text
         if not cls.kind or not text.startswith(cls.kind + "_") or not _opaque(text[len(cls.kind) + 1 :]):
-            raise ValueError(f"must be '{cls.kind}_' and 32 or 64 random hexadecimal digits")
+            raise ContentError(f"must be '{cls.kind}_' and 32 or 64 random hexadecimal digits")
         return str.__new__(cls, text)
 
     @classmethod

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from gateway.contracts.base import Instant, Model
 from gateway.contracts.canonical import Digest
+from gateway.contracts.faults import ContentError
 from gateway.contracts.proposal import Notice, Operation
 from gateway.contracts.references import (
     AttemptId,
@@ -165,11 +166,11 @@ class Trigger(Statement):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if (self.purpose is Purpose.RESUME) != (self.answer is not None):
-            raise ValueError("a resume carries an answer, and nothing else does")
+            raise ContentError("a resume carries an answer, and nothing else does")
         if (self.purpose is Purpose.OBSERVE) != (self.attempt is not None):
-            raise ValueError("an observation names its attempt, and nothing else does")
+            raise ContentError("an observation names its attempt, and nothing else does")
         if self.purpose in (Purpose.COMMIT, Purpose.RESUME) and self.decision_id is None:
-            raise ValueError("a commit names the approval it relies on")
+            raise ContentError("a commit names the approval it relies on")
         return self
 
     @property

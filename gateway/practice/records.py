@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from gateway.contracts.base import Instant, Model
 from gateway.contracts.canonical import Digest
+from gateway.contracts.faults import ContentError
 from gateway.contracts.proposal import Particulars
 from gateway.contracts.references import (
     AppointmentId,
@@ -61,7 +62,7 @@ class People(Model):
     @model_validator(mode="after")
     def _once_each(self) -> Self:
         if len({entry.person for entry in self.people}) != len(self.people):
-            raise ValueError("a person is listed twice; merge the two")
+            raise ContentError("a person is listed twice; merge the two")
         return self
 
     def find(self, person: PersonId) -> Person | None:

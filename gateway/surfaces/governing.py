@@ -6,6 +6,8 @@ complete and of the present seal. Refuses: to fill in a blank, and to sign a rec
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from enum import EnumType
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +16,13 @@ import typer
 from gateway.cli.answer import answering
 from gateway.cli.options import HOME, Home, Json, Keys, Yes
 from gateway.cli.session import existing, read_file
-from gateway.errors import ConfigurationError, Conflict, MalformedInput, UsageError
+from gateway.errors import ConfigurationError, Conflict, InvalidInput, MalformedInput, UsageError
 from gateway.surfaces.commands import agree
 
 if TYPE_CHECKING:
     from gateway.config import Configuration
+    from gateway.contracts.base import Model
+    from gateway.contracts.faults import Fault
     from gateway.governance import GovernanceRecord
 
 BLANK = ""
@@ -114,6 +118,7 @@ def _draft(configuration: Configuration) -> dict[str, Any]:
 
 
 def _record(content: bytes, issued_at: str) -> GovernanceRecord:
+    """The record that a draft became; faults name an entry by its title, not by its number."""
     import json
 
     from gateway.contracts.canonical import load_json
@@ -122,7 +127,58 @@ def _record(content: bytes, issued_at: str) -> GovernanceRecord:
     plain: Any = load_json(content)
     if not isinstance(plain, dict):
         raise MalformedInput("FILE: not a JSON object; gateway governance draft writes one to start from")
-    return GovernanceRecord.parse(json.dumps({**plain, "issued_at": issued_at}))
+    if blanks := tuple(_blanks(plain)):
+        raise InvalidInput("FILE", blanks)
+    try:
+        return GovernanceRecord.parse(json.dumps({**plain, "issued_at": issued_at}))
+    except InvalidInput as error:
+        raise InvalidInput(
+            "FILE", tuple(each._replace(field=_place(each.field, plain)) for each in error.faults)
+        ) from None
+
+
+def _blanks(plain: dict[str, Any]) -> Iterator[Fault]:
+    """What people have not filled in yet, each entry once."""
+    from gateway.contracts.faults import Fault
+    from gateway.governance import GovernanceRecord, Unblock
+
+    for part, kind in _entries().items():
+        for number, entry in enumerate(_list(plain, part)):
+            if left := _left(entry, kind):
+                yield Fault(_place(f"{part}.{number}", plain), "missing", f"fill in {', '.join(left)}")
+    if left := _left(plain.get("unblock"), Unblock):
+        yield Fault("unblock", "missing", f"fill in {', '.join(left)}")
+    for name in _left(plain, GovernanceRecord):
+        yield Fault(name, "missing", "fill it in")
+
+
+def _left(entry: object, kind: type[Model]) -> list[str]:
+    return [name for name in kind.model_fields if isinstance(entry, dict) and entry.get(name) == BLANK]
+
+
+def _place(field: str, plain: dict[str, Any]) -> str:
+    """The path with the entry's title in place of its number: `artefacts.F-02.sha256`."""
+    part, _, rest = field.partition(".")
+    number, _, member = rest.partition(".")
+    kind, entries = _entries().get(part), _list(plain, part)
+    if kind is None or not number.isdecimal() or int(number) >= len(entries):
+        return field
+    title, known = next(iter(kind.model_fields.items()))
+    word = entries[int(number)].get(title) if isinstance(entries[int(number)], dict) else None
+    titles = [str(each) for each in known.annotation] if isinstance(known.annotation, EnumType) else []
+    return ".".join(filter(None, (part, word if word in titles else number, member)))
+
+
+def _entries() -> dict[str, type[Model]]:
+    """The lists of a record; an entry's first member is its title."""
+    from gateway.governance import Review, SealedArtefact, VerifiedProof
+
+    return {"artefacts": SealedArtefact, "proofs": VerifiedProof, "reviews": Review}
+
+
+def _list(plain: dict[str, Any], part: str) -> list[Any]:
+    found = plain.get(part)
+    return found if isinstance(found, list) else []
 
 
 def _shown(connection: dict[str, Any]) -> str:

@@ -117,7 +117,11 @@ def connections_add(
     with answering(as_json) as answer:
         from gateway import config, documents
         from gateway import home as homes
+        from gateway.cli.connecting import wanted_secret
+        from gateway.cli.page import facts_table
         from gateway.cli.proposing import registry_at
+        from gateway.cli.timeline import Fact
+        from gateway.cli.wording import Tone
         from gateway.contracts.connection import Connection
         from gateway.surfaces.local import GOVERNANCE
         from gateway.surfaces.seat import Seat
@@ -144,6 +148,8 @@ def connections_add(
         after = config.load(home)
         record = _sign_sandbox(seat, after)
         _sealed(answer, after, record, {"connection": connection.plain()}, f"added: {connection.connection_id}")
+        if (wanted := wanted_secret(after, connection)) is not None:
+            answer.give({"secret": wanted}, [facts_table([Fact("secret", f"it is {wanted}", Tone.STRONG)])])
 
 
 def seal(yes: Yes = False, home: Home = HOME, keys: Keys = None, as_json: Json = False) -> None:

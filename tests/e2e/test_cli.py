@@ -295,7 +295,7 @@ def test_bad_input_names_what_to_fix_and_repeats_none_of_it(practice: Any, tmp_p
     bad["particulars"]["patient"] = canary
     cases: list[tuple[tuple[str, ...], str, str]] = [
         (("propose", "-"), json.dumps(bad), "particulars.patient"),
-        (("propose", "-"), json.dumps(practice.request(note=canary)), "document"),
+        (("propose", "-"), json.dumps(practice.request(note=canary)), "unknown member"),
         (("propose", "-"), "{" + canary, "not JSON"),
         (("propose", "-"), "[]", "not a JSON object"),
         (("propose", "-"), json.dumps(practice.request(expires_at="2020-01-01T00:00:00Z")), "expires_at"),
@@ -348,7 +348,24 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(practice: Any) -> None:
     assert "operator" in findings["keys", "ill"]["found"] and "600" in findings["keys", "ill"]["do"]
     assert "connections resume" in findings["connection", "note"]["do"]
     assert all(each["do"] for each in findings.values() if each["health"] != "well")
+    assert findings["secret", "well"]
     assert "600" in practice.ask("commit", practice.propose(), code=4)["error"]["message"]
+
+
+@pytest.mark.parametrize("amiss", ["missing", "open", "of no shape"])
+def test_without_a_usable_secret_the_doctor_calls_nothing_fit(practice: Any, amiss: str) -> None:
+    path = practice.root / "secrets" / "sandbox"
+    if amiss == "missing":
+        path.unlink()
+    elif amiss == "open":
+        path.chmod(0o644)
+    else:
+        path.write_text("two words")
+    answer = practice.ask("doctor", code=4)
+    (ill,) = (each for each in answer["findings"] if each["health"] == "ill")
+    assert ill["subject"] == "secret" and practice.connection in ill["found"] and "scheme bearer" in ill["found"]
+    assert f"it is a token; in {path}, mode 600" in ill["do"]
+    assert "two words" not in json.dumps(answer)
 
 
 def test_a_sandbox_reaches_other_hosts_by_a_signed_record_only(practice: Any) -> None:

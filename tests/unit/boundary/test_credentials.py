@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey
 
 from gateway.boundary.credentials import (
     CredentialUnavailableError,
@@ -14,8 +15,10 @@ from gateway.boundary.credentials import (
     FileSecrets,
     authorization_header,
     gateway_credential_sources,
+    place_of,
 )
-from gateway.contracts.connection import CredentialUse, Scheme
+from gateway.config import PluginUse
+from gateway.contracts.connection import CredentialUse, Scheme, TokenEndpoint
 from gateway.errors import ConfigurationError
 
 BEARER = CredentialUse(scheme=Scheme.BEARER, name="clinic-calendar")
@@ -137,3 +140,51 @@ async def test_secret_files_lie_in_the_configured_directory_or_in_secrets(
     (tmp_path / directory).mkdir()
     write(tmp_path / directory)
     assert await gateway_credential_sources("file", options, tmp_path)["file"].secret("clinic-calendar") == "token"
+
+
+CLIENT = {"scheme": Scheme.CLIENT_CREDENTIALS, "token": TokenEndpoint(url="https://login.example.org/token")}
+SIGNED = {
+    "scheme": Scheme.PRIVATE_KEY_JWT,
+    "token": TokenEndpoint(url="https://login.example.org/token", issuer="our-client"),
+}
+
+
+@pytest.mark.requirement("ADAPT-07")
+@pytest.mark.parametrize(
+    ("use", "fit", "unfit"),
+    [
+        ({"scheme": Scheme.BASIC}, "user:password", "password"),
+        ({"scheme": Scheme.BEARER}, "token", "two words"),
+        (CLIENT, "client:secret", "secret"),
+        (SIGNED, ECKey.generate_key("P-384").as_pem(private=True).decode(), "secret"),
+        ({"scheme": Scheme.CLIENT_CERTIFICATE}, None, "secret"),
+    ],
+    ids=["basic", "bearer", "client-credentials", "private-key-jwt", "client-certificate"],
+)
+async def test_a_secret_is_looked_for_and_judged_as_its_scheme_takes_it(
+    practice_at: Any, authority: Any, tmp_path: Path, use: dict[str, Any], fit: str | None, unfit: str
+) -> None:
+    hosts = ("localhost:443", "login.example.org:443")
+    practice = practice_at("https://localhost/", hosts, credential=CredentialUse(name="clinic-calendar", **use))
+    practice.credentials, name = (FileSecrets(tmp_path),), practice.connection.connection_id
+    assert not await practice.boundary().is_unlockable(name)
+    good = (fit or authority.chain.read_text()).encode()
+    for content, mode, expected in ((good, 0o600, True), (good, 0o644, False), (unfit.encode(), 0o600, False)):
+        write(tmp_path, content, mode)
+        assert await practice.boundary().is_unlockable(name) is expected
+
+
+async def test_a_connection_without_a_credential_needs_no_secret(practice_at: Any) -> None:
+    practice = practice_at("https://localhost/", ("localhost:443",))
+    assert await practice.boundary().is_unlockable(practice.connection.connection_id)
+
+
+def test_people_are_told_where_each_source_looks(tmp_path: Path) -> None:
+    for use, place in (
+        (PluginUse(name="environment"), "environment variable GATEWAY_SECRET_CLINIC_CALENDAR"),
+        (PluginUse(name="environment", options={"prefix": "X_"}), "environment variable X_CLINIC_CALENDAR"),
+        (PluginUse(name="file"), f"{tmp_path}/secrets/clinic-calendar, mode 600"),
+        (PluginUse(name="file", options={"directory": "../x"}), f"{tmp_path.parent}/x/clinic-calendar, mode 600"),
+        (PluginUse(name="vault"), "what vault keeps as clinic-calendar"),
+    ):
+        assert place_of(use, tmp_path, "clinic-calendar") == place

@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.answer import ExitCode, answering
 from gateway.contracts.failures import Code, Refusal
+from gateway.contracts.faults import Fault
 from gateway.errors import (
     AuditTampered,
     ConfigurationError,
@@ -37,7 +38,7 @@ def ended(error: Exception, as_json: bool) -> int:
     ("error", "code"),
     [
         (MalformedInput("x"), ExitCode.USAGE),
-        (InvalidInput("Proposal", (("patient", "missing"),)), ExitCode.USAGE),
+        (InvalidInput("Proposal", (Fault("patient", "missing", "missing"),)), ExitCode.USAGE),
         (SignatureRefused("x"), ExitCode.USAGE),
         (NotFound("x"), ExitCode.USAGE),
         (Conflict("x"), ExitCode.USAGE),
@@ -60,13 +61,17 @@ def test_each_kind_of_error_has_its_exit_code(
 
 
 def test_input_that_a_contract_refuses_names_each_field(capsys: pytest.CaptureFixture[str]) -> None:
-    error = InvalidInput("Proposal", (("patient", "missing"), ("expires_at", "value_error")))
+    later = "expires_at must be later than created_at"
+    faults = (Fault("patient", "missing", "missing"), Fault("expires_at", "value_error", later))
+    error = InvalidInput("Proposal", faults)
     ended(error, as_json=True)
-    faults = json.loads(capsys.readouterr().out)["error"]["faults"]
-    assert faults == [{"field": "patient", "fault": "missing"}, {"field": "expires_at", "fault": "value_error"}]
+    assert json.loads(capsys.readouterr().out)["error"]["faults"] == [
+        {"field": "patient", "fault": "missing", "message": "missing"},
+        {"field": "expires_at", "fault": "value_error", "message": later},
+    ]
     ended(error, as_json=False)
     said = capsys.readouterr()
-    assert said.out == "" and "patient: missing" in said.err and "expires_at: value_error" in said.err
+    assert said.out == "" and "patient: missing" in said.err and f"expires_at: {later}" in said.err
 
 
 @pytest.mark.parametrize("as_json", [True, False])

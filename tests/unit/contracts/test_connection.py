@@ -20,9 +20,9 @@ def connection(examples: dict[str, dict[str, Any]], **changes: Any) -> Connectio
     ("change", "field"),
     [
         ({"base_url": "http://user:secret@127.0.0.1:8080/"}, "document"),
-        ({"credential": {"scheme": "basic", "name": "calendar", "secret": "hunter2"}}, "credential"),
-        ({"credential": {"scheme": "basic", "name": "calendar", "password": "hunter2"}}, "credential"),
-        ({"password": "hunter2"}, "document"),
+        ({"credential": {"scheme": "basic", "name": "calendar", "secret": "hunter2"}}, "credential.*"),
+        ({"credential": {"scheme": "basic", "name": "calendar", "password": "hunter2"}}, "credential.*"),
+        ({"password": "hunter2"}, "*"),
     ],
 )
 def test_a_connection_has_no_room_for_a_secret(
@@ -30,7 +30,7 @@ def test_a_connection_has_no_room_for_a_secret(
 ) -> None:
     with pytest.raises(InvalidInput) as refusal:
         connection(examples, **change)
-    assert refusal.value.faults[0][0] == field
+    assert refusal.value.faults[0].field == field
     assert "hunter2" not in repr(refusal.value)
     assert "secret" not in str(refusal.value)
 
@@ -70,7 +70,7 @@ def test_the_port_may_be_implied_by_the_scheme_but_is_stated_in_the_hosts(exampl
 def test_a_bad_setting_is_named_by_its_field_and_not_by_its_own_name(examples: dict[str, dict[str, Any]]) -> None:
     with pytest.raises(InvalidInput) as refusal:
         connection(examples, settings={"Given Family": "x"})
-    assert refusal.value.faults[0][0] == "settings"
+    assert refusal.value.faults[0].field == "settings.*"
     assert "Given" not in repr(refusal.value)
 
 

@@ -42,7 +42,7 @@ def test_a_trigger_without_identifier_purpose_class_or_operator_is_none(
 ) -> None:
     with pytest.raises(InvalidInput) as refusal:
         trigger(examples["Trigger"], **{field: None})
-    assert refusal.value.faults == ((field, "missing"),)
+    assert refusal.value.faults == ((field, "missing", "missing"),)
 
 
 @pytest.mark.requirement("TRIG-09")
@@ -105,7 +105,7 @@ def test_nothing_of_a_decision_is_assumed(field: str, examples: dict[str, dict[s
     document = {name: value for name, value in examples["Decision"].items() if name != field}
     with pytest.raises(InvalidInput) as refusal:
         Decision.parse(json.dumps(document))
-    assert refusal.value.faults == ((field, "missing"),)
+    assert refusal.value.faults == ((field, "missing", "missing"),)
 
 
 @pytest.mark.requirement("MUT-02")

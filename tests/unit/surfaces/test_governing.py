@@ -95,9 +95,26 @@ def test_a_draft_says_nothing_that_people_decide(place: Place) -> None:
     path = place.directory / "draft.json"
     place.ask("draft", "--out", path)
     refused = place.ask("sign", path, "--yes", code=2)["error"]["message"]
-    blanks = ("artefacts.0.sha256", "proofs.2.verified_at", "reviews.2.blocking_findings")
+    blanks = (
+        "artefacts.F-02: fill in sha256",
+        "separation-of-authority: fill in sha256, verified_at",
+        "expires_at: fill it in",
+    )
     assert all(blank in refused for blank in blanks)
     assert not (place.local.home / "governance.jws").exists()
+
+
+def test_an_entry_at_fault_is_named_by_its_title(place: Place) -> None:
+    path = place.draft()
+    plain = json.loads(path.read_text())
+    plain["artefacts"][1]["sha256"], plain["reviews"][0]["review"] = "ab", "Given Family"
+    path.write_text(json.dumps(plain))
+    faults = place.ask("sign", path, "--yes", code=2)["error"]["faults"]
+    told = {each["field"]: each["message"] for each in faults}
+    assert told == {
+        "artefacts.F-03.sha256": "must be 64 lower-case hexadecimal digits (SHA-256)",
+        "reviews.0.review": "must be 'security', 'compliance' or 'operational'",
+    }
 
 
 def test_a_draft_replaces_no_file(place: Place) -> None:
