@@ -62,8 +62,8 @@ def test_no_target_file(refused, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("writes = 400", 'writes = "many"', "writes: input should be a valid integer"),
-        ("writes = 400", "writes = 400\nbudgt = 5", "unknown field"),
+        ("writes = 400", 'writes = "many"', "writes: must be a whole number"),
+        ("writes = 400", "writes = 400\nbudgt = 5", "unknown member"),
         ("sandbox = true", "sandbox = false", "sandbox is false"),
         ("sandbox = true\n", "", "sandbox: missing"),
         ("writes = 400", 'deny = ["127.0.0.1"]\nwrites = 400', "deny list"),
