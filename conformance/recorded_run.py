@@ -67,9 +67,11 @@ class RecordedRun:
         only: Collection[str] = (),
         faults: bool = True,
         mutate: bool = False,
+        planned: Callable[[Plan], None] = lambda plan: None,
     ) -> Self:
-        """Read, plan and admit. `adapter` is an installed one's name, or `package.module:Class`. `mutate` adds the
-        mutation score: some thirty runs more, which only a system made for it should bear."""
+        """Read, plan and admit; `planned` is told the plan before it is admitted or refused. `adapter` is an
+        installed one's name, or `package.module:Class`. `mutate` adds the mutation score: some thirty runs more, which
+        only a system made for it should bear."""
         if any(each not in REQUIREMENTS for each in only):
             raise TargetError("--only: no such requirement; `gateway conformance requirements` lists them")
         target = safety.load(target_file)
@@ -85,6 +87,7 @@ class RecordedRun:
             limited=target.launch is not None or LIMITED in target.secrets,
             profile=profile,
         )
+        planned(expected)
         share = expected.share(Peer.TARGET)
         needed = (share.writes, share.slots_at_once) if share else (0, 0)
         safety.admit(target, profile=profile, writes=needed[0], slots=needed[1])

@@ -38,7 +38,7 @@ def run(
         Path | None,
         typer.Option("--report", metavar="DIR", help="A new directory, for the report and the run's ledger."),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only tell what it would cost. Sends nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only tell what it would cost; ends with 2.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the unfinished run in the report directory.")
     ] = False,
@@ -70,15 +70,26 @@ def run(
         from conformance.results import Profile as Known
         from conformance.target import safety
         from conformance.verdict import Exit, exit_code, only_known, stale
+        from gateway.cli.answer import console
+
+        def planned(expected: Plan) -> None:  # also where the target file then turns out not to admit it
+            for part in _planned(expected) if plan and not as_json else ():
+                console().print(part)
 
         if not plan:
             safety.prepare(_given(report), resume=resume)
         prepared = RecordedRun.prepare(
-            adapter, target, profile=Known(profile.value), only=only or (), faults=not without_faults, mutate=mutate
+            adapter,
+            target,
+            profile=Known(profile.value),
+            only=only or (),
+            faults=not without_faults,
+            mutate=mutate,
+            planned=planned,
         )
         if plan:  # a run of no checks proves nothing, so that no pipeline takes it for one
-            page = [*_planned(prepared.plan), f"{NOTHING_TRIED}; leave out --plan to run"]
-            answer.give({"plan": dict(prepared.plan.document())}, page, Ending.REFUSED)
+            told = f"{NOTHING_TRIED}; leave out --plan to run"
+            answer.give({"plan": dict(prepared.plan.document())}, [told], Ending.REFUSED)
             return
         screen = answer.aside()
         with terminal.Silent() if as_json else terminal.Console() as watcher:
@@ -148,6 +159,8 @@ def _planned(plan: Plan) -> list[RenderableType]:
 
 
 def _left(residue: Residue) -> str:
+    if not residue.verified and not residue.remaining:
+        return "the system could not be looked at; by the run's ledger nothing of it remains there"
     if not residue.verified:
         return f"the system could not be looked at; up to {residue.remaining} appointments may remain"
     told = f"{residue.removed} of {residue.created} appointments removed"

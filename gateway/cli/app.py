@@ -11,12 +11,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from gateway.cli import archiving, auditing, connecting, diagnosis, operating, proposing, reading, registering
 from gateway.cli.answer import ExitCode, complain
+from gateway.cli.session import version
 
 GROUP: Final = "gateway.commands"
 SUMMARY: Final = (
@@ -30,7 +31,7 @@ GROUPS: Final = {
     "connections": "External systems: list, add, suspend, resume.",
     "practice": "The practice's own registry: people, patients, consents, identifiers.",
     "governance": "The signed record without which nothing is committed outside the sandbox.",
-    "adapters": "What is installed.",
+    "adapters": "Adapters: list what is installed, start a new one.",
     "conformance": "Try an adapter on a vendor's sandbox, and state that it conforms.",
     "sandbox": "The embedded practice management system.",
 }
@@ -99,6 +100,7 @@ def build(found: Iterable[EntryPoint]) -> typer.Typer:
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
     )
+    app.callback(help=SUMMARY, epilog=EXIT_CODES)(_whole)
     commands: dict[str, Any] = dict(OWN)
     for entry in sorted(found, key=lambda entry: entry.name):
         loaded = None if entry.name in commands else _loaded(entry)
@@ -114,6 +116,20 @@ def build(found: Iterable[EntryPoint]) -> typer.Typer:
     for name in sorted(commands, key=lambda name: _rank(name, order)):
         _place(app, groups, name, commands[name])
     return app
+
+
+def _whole(
+    tell_version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    """What comes before a command."""
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"gateway {version()}")
+        raise typer.Exit
 
 
 def _rank(name: str, order: list[str]) -> tuple[int, str]:

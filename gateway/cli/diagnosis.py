@@ -7,6 +7,7 @@ the journal (which proves its pragmas) and asks no external system anything.
 from __future__ import annotations
 
 import asyncio
+import platform
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.cli.answer import ExitCode, answering
 from gateway.cli.connecting import wanted_secret
 from gateway.cli.options import HOME, Home, Json, Keys
-from gateway.cli.session import existing
+from gateway.cli.session import existing, version
 from gateway.errors import DocumentError, GatewayError, UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def doctor(home: Home = HOME, keys: Keys = None, as_json: Json = False) -> None:
 
 async def examine(home: Path, keys: Path) -> list[Finding]:
     """All findings, in the order in which one would mend them."""
-    findings = [*_clock(), *_keys(keys, home)]
+    findings = [*_program(), *_clock(), *_keys(keys, home)]
     try:
         from gateway.gateway import Gateway
 
@@ -109,6 +110,10 @@ async def _opened(gateway: Gateway) -> AsyncIterator[Finding]:
         yield each
     async for each in _unfinished(gateway):
         yield each
+
+
+def _program() -> Iterator[Finding]:
+    yield Finding("version", Health.WELL, f"gateway {version()} on Python {platform.python_version()}")
 
 
 def _clock() -> Iterator[Finding]:

@@ -142,12 +142,15 @@ def identify(
 ) -> None:
     """Record the external system's identifier of a reference. It is kept in the registry and not repeated."""
     with answering(as_json) as answer:
+        from gateway import config
         from gateway.contracts.references import ConnectionId
 
         named = reference(ConnectionId, connection, "CONNECTION")
         meant = _identified(subject)
         if not 1 <= len(identifier) <= 500:
             raise UsageError("IDENTIFIER: must have 1 to 500 characters")
+        if named not in config.load(existing(home)).connections:
+            raise UsageError("CONNECTION: none sealed under that reference; see gateway connections list")
         _registry(home).map_identifier(named, meant, identifier)
         _say(answer, {"connection": named, "reference": meant}, meant)
 

@@ -28,6 +28,13 @@ def with_gateway(home: Path, work: Callable[[Gateway], Awaitable[Result]]) -> Re
     return asyncio.run(run())
 
 
+def version() -> str:
+    """Of the installed gateway."""
+    from importlib import metadata
+
+    return metadata.version("scheduling-gateway")
+
+
 def existing(home: Path) -> Path:
     """The home, if there is one; raises `ConfigurationError` saying how to name or make it."""
     if not (home / "gateway.json").is_file():

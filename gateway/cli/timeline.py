@@ -121,7 +121,7 @@ def outcome_facts(outcome: Outcome) -> list[Fact]:
         Fact("state", f"{outcome.state}, {outcome.code}"),
         Fact("effect", outcome.effect.value if outcome.effect else "none: nothing was dispatched"),
         Fact("hold", hold(outcome, intended=False)),
-        Fact("approval", approval(outcome.approval)),
+        Fact("approval", approval(outcome)),
     ]
     if outcome.external_reference is not None:
         facts.append(Fact("appointment", outcome.external_reference))

@@ -59,6 +59,17 @@ NEXT: Final[Mapping[Next, str]] = MappingProxyType(
         Next.DECIDE: "answer the question: gateway resume --proceed or --decline",
     }
 )
+OVERTAKEN: Final = frozenset(
+    {
+        Code.PROPOSAL_EXPIRED,
+        Code.PROPOSAL_WITHDRAWN,
+        Code.PROPOSAL_REVISED,
+        Code.PROPOSAL_EXECUTED,
+        Code.APPROVAL_SUPERSEDED,
+        Code.OPERATOR_STOP,
+    }
+)
+"""After these the same approval never admits anything again."""
 FINDINGS: Final[Mapping[ObservationFinding, str]] = MappingProxyType(
     {
         ObservationFinding.PRESENT: "the external system holds the change",
@@ -133,8 +144,12 @@ def hold(outcome: Outcome | None, intended: bool) -> str:
     return "for ever: this proposal is carried out and never sent again"
 
 
-def approval(use: ApprovalUse) -> str:
-    return "spent" if use is ApprovalUse.SPENT else "still usable while current"
+def approval(outcome: Outcome) -> str:
+    if outcome.approval is ApprovalUse.SPENT:
+        return "spent"
+    if outcome.code in OVERTAKEN:
+        return "not spent, and of no further use"
+    return "still usable while current"
 
 
 def clock_time(at: datetime) -> str:

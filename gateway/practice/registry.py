@@ -184,7 +184,10 @@ class Registry:
         consent of theirs is recorded. The patient has yet to be told: see `record_notice`."""
         consent = self.consent(particulars.patient)
         if consent is None:
-            raise NotFound("no consent of this patient is recorded; record it first (set_consent)")
+            raise NotFound(
+                "no consent of this patient is recorded; if they consent: "
+                f"gateway practice consent {particulars.patient} --given"
+            )
         name = proposal or self.clock.new(ProposalId)
         return Proposal(
             proposal_id=name,
@@ -207,7 +210,7 @@ class Registry:
         connection = binding.connection.connection_id
         with self._exclusive():
             if self.connection(connection) is None:
-                raise NotFound("the connection is not enrolled in the practice registry (enrol_connection)")
+                raise NotFound("the practice registry does not know the connection: gateway practice add-connection")
             earlier = self.booking(binding.appointment)
             if earlier is not None and earlier.connection != connection:
                 raise Conflict("the appointment is bound to another connection; a human must look")

@@ -111,6 +111,20 @@ class RegistryResolver:
         """Keep the vendor's identifier and version of an appointment (CARD-15)."""
         await asyncio.to_thread(self.registry.bind, binding)
 
+    def unidentified(self, proposal: Proposal) -> tuple[Identified, ...]:
+        """The proposal's references that leave no match for want of an identifier. Blocks, briefly."""
+        registered = self.registry.registered(proposal.proposal_id, proposal.revision)
+        known = self.registry.connection(proposal.connection)
+        if registered is None or known is None:
+            return ()
+        wanted = (pair for match in registered.matches for pair in _references(match.particulars))
+        missing = (
+            reference
+            for kind, reference in wanted
+            if kind in known.kinds and not self.registry.identifiers(known.connection, reference)
+        )
+        return tuple(dict.fromkeys(missing))
+
     def _resolve(self, proposal: Proposal) -> tuple[Resolved, ...]:
         registered = self.registry.registered(proposal.proposal_id, proposal.revision)
         known = self.registry.connection(proposal.connection)

@@ -52,11 +52,15 @@ class Environment(StrEnum):
 
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new directory.")],
-    policy: Annotated[Policy, typer.Option("--policy", help="Whether one person may approve and trigger.")] = (
+    policy: Annotated[Policy, typer.Option("--policy", help="two-person: whoever approves may not trigger.")] = (
         Policy.STANDARD
     ),
-    environment: Annotated[Environment, typer.Option("--environment")] = Environment.SANDBOX,
-    file_sink: Annotated[bool, typer.Option("--file-sink", help="Also keep the audit in a file.")] = False,
+    environment: Annotated[
+        Environment, typer.Option("--environment", help="All but sandbox need a signed governance record to commit.")
+    ] = Environment.SANDBOX,
+    file_sink: Annotated[
+        bool, typer.Option("--file-sink", help="Also keep the audit in a file, which must acknowledge.")
+    ] = False,
     journal: Annotated[str, typer.Option("--journal", help="NAME.db in the home, or a PostgreSQL URL.")] = "journal.db",
     as_json: Json = False,
 ) -> None:
@@ -105,6 +109,7 @@ def init(
 def connections_add(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A connection as JSON; - is stdin.")],
     replace: Annotated[bool, typer.Option("--replace", help="In place of the one with its connection_id.")] = False,
+    yes: Yes = False,
     home: Home = HOME,
     keys: Keys = None,
     as_json: Json = False,
@@ -123,6 +128,7 @@ def connections_add(
         from gateway.cli.timeline import Fact
         from gateway.cli.wording import Tone
         from gateway.contracts.connection import Connection
+        from gateway.plugins import discover
         from gateway.surfaces.local import GOVERNANCE
         from gateway.surfaces.seat import Seat
 
@@ -134,8 +140,14 @@ def connections_add(
         known = before.connections.get(connection.connection_id)
         if known is not None and not replace:
             raise Conflict("connection_id: sealed already; pass --replace if that is meant")
-        if _unadmitted(seat, before, [*before.connections.values(), connection]):
+        if connection.adapter not in (installed := discover().adapters()):
+            raise UsageError(f"adapter: none of that name is installed; there are {', '.join(sorted(installed))}")
+        if hosts := _unadmitted(seat, before, [*before.connections.values(), connection]):
             seat.key(GOVERNANCE)  # missing? then before anything is written
+            question = (
+                f"Sign a record that lets this sandbox reach {', '.join(hosts)} for {SANDBOX_RECORD_HOLDS.days} days?"
+            )
+            agree(answer, question, yes)
         name = f"{config.CONNECTIONS}/{connection.connection_id}.json"
         documents.write(home / name, documents.spell(connection), name)
         try:

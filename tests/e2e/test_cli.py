@@ -16,11 +16,13 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.contracts.proposal import Proposal
-from gateway.contracts.references import AttemptId, DecisionId
+from gateway.contracts.references import AttemptId, ConnectionId, DecisionId, ServiceId
 from gateway.contracts.words import GateName
 from gateway.surfaces.ceremonies import Surface
 from gateway.surfaces.keys import LocalKey
 from gateway.surfaces.local import LocalPractice
+
+NONE = {"scheme": "none"}
 
 
 def target(answer: dict[str, Any]) -> dict[str, str]:
@@ -369,14 +371,12 @@ def test_without_a_usable_secret_the_doctor_calls_nothing_fit(practice: Any, ami
 
 
 def test_a_sandbox_reaches_other_hosts_by_a_signed_record_only(practice: Any) -> None:
-    answer = practice.ask(
-        "connections",
-        "add",
-        "-",
-        given=json.dumps(
-            {"adapter": "sandbox", "base_url": "https://pms.test/", "hosts": ["pms.test:443"], "zone": "Europe/Berlin"}
-        ),
-    )
+    elsewhere = {"base_url": "https://pms.test/", "hosts": ["pms.test:443"], "zone": "Europe/Berlin"}
+    given = json.dumps({"adapter": "sandbox", **elsewhere})
+    refused = practice.ask("connections", "add", "-", code=2, given=given)
+    assert "--yes" in refused["error"]["message"]
+    assert len(practice.ask("connections", "list")["connections"]) == 1
+    answer = practice.ask("connections", "add", "-", "--yes", given=given)
     assert answer["sandbox_hosts"] == ["pms.test:443"]
     assert all(each["admitted"] for each in practice.ask("connections", "list")["connections"])
     (practice.home / "sandbox.jws").unlink()
@@ -385,6 +385,46 @@ def test_a_sandbox_reaches_other_hosts_by_a_signed_record_only(practice: Any) ->
     assert not practice.ask("doctor", code=4)["fit"]
     practice.ask("seal")
     assert practice.ask("doctor")["fit"]
+
+
+def test_a_connection_of_an_adapter_that_is_not_installed_is_not_sealed(practice: Any) -> None:
+    given = json.dumps(practice.described(adapter="smith"))
+    message = practice.ask("connections", "add", "-", code=2, given=given)["error"]["message"]
+    assert message.startswith("adapter: none of that name is installed") and "sandbox" in message
+    assert "smith" not in message
+    assert len(practice.ask("connections", "list")["connections"]) == 1
+
+
+def test_whoever_adds_a_connection_is_told_which_secret_it_wants(practice: Any) -> None:
+    given = practice.described(credential={"scheme": "basic", "name": "calendar"})
+    told = practice.ask("connections", "add", "-", given=json.dumps(given))["secret"]
+    assert told == f"user:password; in {practice.root / 'secrets' / 'calendar'}, mode 600"
+    assert "secret" not in practice.ask("connections", "add", "-", given=json.dumps(given | {"credential": NONE}))
+
+
+def test_the_first_appointments_gaps_are_told_with_the_command_that_fills_them(practice: Any) -> None:
+    stranger, service = ConnectionId.random(), ServiceId.random()
+    asked = practice.ask("practice", "identify", stranger, service, "30", code=2)["error"]["message"]
+    assert "none sealed under that reference" in asked
+
+    known, practice.service = practice.service, service
+    proposal = practice.propose()
+    refused = practice.ask("review", proposal, "--approve", "--yes", code=4)["error"]
+    assert refused["code"] == "PARTICULARS_MISSING"
+    command = f"gateway practice identify {practice.connection} {service} IDENTIFIER"
+    assert refused["message"].endswith(command) and known not in refused["message"]
+    practice.ask(*command.replace("IDENTIFIER", "30").split()[1:])
+    practice.ask("review", proposal, "--approve", "--yes")
+
+    practice.patient = practice.ask("practice", "add-patient")["patient"]
+    refused = practice.ask("propose", "-", code=2, given=json.dumps(practice.request()))["error"]
+    assert refused["message"].endswith(f"gateway practice consent {practice.patient} --given")
+
+
+def test_an_approval_of_what_was_withdrawn_is_not_called_usable(practice: Any) -> None:
+    proposal = practice.approved()
+    practice.ask("withdraw", proposal)
+    assert "not spent, and of no further use" in practice.run("commit", proposal).out
 
 
 def test_a_flipped_byte_fails_verification_and_gets_no_checkpoint(practice: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 import typer
@@ -60,6 +62,12 @@ def test_help_loads_neither_the_gateway_nor_its_models() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert "Deciding and committing" in done.stdout
+
+
+def test_the_version_is_told() -> None:
+    program = Path(sys.executable).with_name("gateway")
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"gateway {metadata.version('scheduling-gateway')}\n"
 
 
 def test_what_was_typed_is_not_repeated() -> None:

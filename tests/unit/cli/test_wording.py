@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.cli.answer import ExitCode, code_of_state
 from gateway.cli.timeline import outcome_facts
-from gateway.cli.wording import FINDINGS, NEXT, OPERATIONS, headline, outcome_document
+from gateway.cli.wording import FINDINGS, NEXT, OPERATIONS, approval, headline, outcome_document
 from gateway.contracts.advice import advice
 from gateway.contracts.failures import Code
 from gateway.contracts.outcome import ENDS, Outcome
@@ -50,6 +50,16 @@ OUTCOMES = st.builds(
 def test_nothing_is_called_confirmed_unless_it_is(outcome: Outcome) -> None:
     said = " ".join(fact.text for fact in outcome_facts(outcome)).lower()
     assert ("confirmed" in said) is (outcome.standing is Standing.CONFIRMED)
+
+
+@given(OUTCOMES)
+def test_an_approval_is_called_usable_only_where_it_may_yet_be(outcome: Outcome) -> None:
+    overtaken = outcome.code in (Code.PROPOSAL_WITHDRAWN, Code.PROPOSAL_REVISED, Code.OPERATOR_STOP)
+    said = approval(outcome)
+    assert (said == "spent") is (outcome.approval is ApprovalUse.SPENT)
+    assert not (overtaken and "usable" in said)
+    if outcome.code is Code.SLOT_TAKEN and outcome.approval is not ApprovalUse.SPENT:
+        assert said == "still usable while current"  # the slot may be free again
 
 
 @given(OUTCOMES)

@@ -121,7 +121,7 @@ def test_equal_particulars_get_different_commitments(clinic):
 
 
 def test_nothing_is_proposed_for_a_patient_without_a_consent_on_record(clinic):
-    with pytest.raises(NotFound, match="set_consent"):
+    with pytest.raises(NotFound, match=r"gateway practice consent pat_\w+ --given"):
         clinic.registry.propose(
             connection=clinic.connection,
             operation=Operation.BOOK,

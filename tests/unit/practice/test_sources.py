@@ -338,7 +338,7 @@ async def test_a_binding_to_a_strange_or_another_connection_is_refused(clinic):
     ours = clinic.sealed_connection()
     other = ours.model_copy(update={"connection_id": ConnectionId.random()})
     values = {"proposal": proposal, "appointment": appointment, "identifier": "a", "version": None}
-    with pytest.raises(NotFound, match="not enrolled"):
+    with pytest.raises(NotFound, match="does not know the connection"):
         await clinic.resolver.bind(Binding(connection=other, **values))
     await clinic.resolver.bind(Binding(connection=ours, **values))
     clinic.registry.enrol_connection(other.connection_id, ())

@@ -142,6 +142,12 @@ def test_a_plan_sends_nothing_and_is_never_taken_for_a_run(conformance, target):
     assert page.exit_code == 2 and "nothing was started or sent" in page.out and str(share["writes"]) in page.out
 
 
+def test_a_plan_is_shown_although_the_budget_does_not_admit_it(conformance, target):
+    ended = conformance("run", "sandbox", "--target", target("writes = 400", "writes = 0"), "--plan")
+    assert ended.exit_code == 2 and "settling" in ended.out
+    assert "too small a budget" in ended.err
+
+
 def test_a_run_needs_a_report_directory(conformance, target):
     ended = conformance("run", "sandbox", "--target", target(), "--json")
     assert ended.exit_code == 2 and "--report" in ended.message

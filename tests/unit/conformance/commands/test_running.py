@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from conformance.cli.running import _left
 from conformance.recorded_run import RecordedRun, find_adapter, stopping
+from conformance.results import Peer, Residue
 from conformance.target.file import TargetConnection, TargetError
 
 SANDBOX = Path(__file__).parents[4] / "adapters" / "sandbox" / "conformance.toml"
@@ -132,3 +134,9 @@ async def test_when_all_is_over_a_signal_is_ignored():
 def test_an_unknown_mutant_is_not_tried(conformance):
     ended = conformance("selftest", "no-such-mutant", "--json")
     assert ended.exit_code == 2 and "no such mutant" in ended.message
+
+
+def test_nothing_is_said_to_remain_where_the_ledger_knows_of_nothing():
+    none = Residue(peer=Peer.TARGET, created=0, removed=0, remaining=0, verified=False)
+    assert _left(none).endswith("nothing of it remains there")
+    assert "up to 2 appointments may remain" in _left(none.model_copy(update={"remaining": 2}))
