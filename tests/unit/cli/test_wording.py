@@ -52,14 +52,26 @@ def test_nothing_is_called_confirmed_unless_it_is(outcome: Outcome) -> None:
     assert ("confirmed" in said) is (outcome.standing is Standing.CONFIRMED)
 
 
-@given(OUTCOMES)
-def test_an_approval_is_called_usable_only_where_it_may_yet_be(outcome: Outcome) -> None:
-    overtaken = outcome.code in (Code.PROPOSAL_WITHDRAWN, Code.PROPOSAL_REVISED, Code.OPERATOR_STOP)
-    said = approval(outcome)
-    assert (said == "spent") is (outcome.approval is ApprovalUse.SPENT)
-    assert not (overtaken and "usable" in said)
-    if outcome.code is Code.SLOT_TAKEN and outcome.approval is not ApprovalUse.SPENT:
-        assert said == "still usable while current"  # the slot may be free again
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (Code.PROPOSAL_WITHDRAWN, "not spent, and of no further use"),
+        (Code.OPERATOR_STOP, "not spent, and of no further use"),
+        (Code.SLOT_TAKEN, "still usable while current"),  # the slot may be free again
+        (Code.EXTERNAL_TIMEOUT, "still usable while current"),
+    ],
+)
+def test_an_approval_is_called_usable_where_it_may_yet_be(code: Code, said: str) -> None:
+    blocked = Outcome(
+        attempt=AttemptId("att_0123456789abcdef0123456789abcdef"),
+        state=State.BLOCKED,
+        code=code,
+        next=Next.NONE,
+        actor=Actor.NOBODY,
+        approval=ApprovalUse.USABLE,
+    )
+    assert approval(blocked) == said
+    assert approval(blocked.model_copy(update={"approval": ApprovalUse.SPENT})) == "spent"
 
 
 @given(OUTCOMES)

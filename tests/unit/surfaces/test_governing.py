@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from typer.testing import CliRunner
 
 from gateway import config
 from gateway.cli.app import GROUP, build
+from gateway.cli.diagnosis import Health, examine
 from gateway.contracts.connection import Connection, CredentialUse, Scheme
 from gateway.contracts.references import ConnectionId, PracticeId, StatementId
 from gateway.contracts.words import Environment
 from gateway.governance import Governance
 from gateway.signatures import Keyring
+from gateway.surfaces import upkeep
 from gateway.surfaces.keys import LocalKey
 from gateway.surfaces.local import LocalPractice
+from gateway.surfaces.seat import Seat
 
 BEFORE, LATER = "2026-01-01T09:00:00Z", "2099-01-01T09:00:00Z"
 
@@ -156,3 +159,14 @@ def test_a_sandbox_needs_no_record(make: Callable[[Environment], Place]) -> None
         "needs no governance record"
         in (sandbox.ask("draft", "--out", sandbox.directory / "draft.json", code=4)["error"]["message"])
     )
+
+
+@pytest.mark.parametrize(("days", "told"), [(90, []), (20, ["gateway seal signs a new one"])])
+async def test_the_doctor_says_in_time_that_a_sandbox_record_ends(
+    make: Callable[[Environment], Place], monkeypatch: pytest.MonkeyPatch, days: int, told: list[str]
+) -> None:
+    local = make(Environment.SANDBOX).local
+    monkeypatch.setattr(upkeep, "SANDBOX_RECORD_HOLDS", timedelta(days=days))
+    assert upkeep._sign_sandbox(Seat.find(local.keys, local.home), config.load(local.home))
+    found = [each for each in await examine(local.home, local.keys) if each.subject == "governance"]
+    assert [each.do for each in found if each.health is Health.NOTE] == told
