@@ -112,7 +112,7 @@ class GnuHealthAdapter:
         """Looks by key. Who confirms an appointment again gives it another name, so that a booking is looked for by
         likeness, too; then nobody can tell."""
         request = query.request
-        alike = [mapping.alike(request)] if request.operation is Operation.BOOK else []
+        alike = [mapping.alike(request, query.since)] if request.operation is Operation.BOOK else []
         try:
             records = await _search(["OR", mapping.named(request), *alike], read)
         except Refusal:

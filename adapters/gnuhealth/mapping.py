@@ -28,6 +28,9 @@ _GONE: Final = frozenset({CANCELLED, "center_cancelled"})
 _IDENTIFIER: Final = re.compile(r"[1-9][0-9]{0,8}")
 _LETTERS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that a person takes for another, none that `like` expands
 _KEY_LENGTH: Final = 20  # 100 bits
+_KEPT: Final = re.compile(f"[{_LETTERS}]{{{_KEY_LENGTH}}}(?:-[{_LETTERS}]{{{_KEY_LENGTH}}})?")
+_SLACK: Final = timedelta(days=1)
+"""By how much GNU Health's clock may be behind the practice's, a database in local time included."""
 
 
 def booking_key(request: Request) -> str:
@@ -104,11 +107,12 @@ def overlapping(request: Request) -> list[Any]:
     ]
 
 
-def alike(request: Request) -> list[Any]:
-    """The clause for an appointment that could be ours under another name."""
+def alike(request: Request, since: datetime) -> list[Any]:
+    """The clause for a booking that could be ours under another name, and at another hour or of another patient by now:
+    whatever was made since for this patient, or stands in this hour of this professional."""
     content = approved(request)
-    content["appointment_date"] = spelt(request.particulars.start)
-    return [[field, "=", content[field]] for field in ("patient", "healthprof", "appointment_date")]
+    hour = [["healthprof", "=", content["healthprof"]], ["appointment_date", "=", spelt(request.particulars.start)]]
+    return [["create_date", ">=", spelt(since - _SLACK)], ["OR", ["patient", "=", content["patient"]], hour]]
 
 
 def is_ours(request: Request, record: Record) -> bool:
@@ -147,12 +151,14 @@ def in_force(request: Request, record: Record) -> bool:
 def finding(request: Request, records: Sequence[Record]) -> ObservationFinding:
     """Did the commit with this key happen? `records` are those `named`, and for a booking those `alike`.
 
-    A change is proven not to have happened only while the appointment is still at the approved version.
+    A booking is proven not to have happened only where each of these still has another booking's key; a change, only
+    while the appointment is still at the approved version.
     """
     ours = [each for each in records if is_ours(request, each)]
     if request.operation is Operation.BOOK:
         if not ours:
-            return ObservationFinding.INDETERMINATE if records else ObservationFinding.ABSENT
+            others = all(_KEPT.fullmatch(each.name or "") for each in records)
+            return ObservationFinding.ABSENT if others else ObservationFinding.INDETERMINATE
         made = len(ours) == 1 and in_force(request, ours[0])
         return ObservationFinding.PRESENT if made else ObservationFinding.DIFFERENT
     if any(each.name == name_of(request) for each in ours):

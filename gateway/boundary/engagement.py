@@ -176,8 +176,9 @@ class Engagement:
         """Look, read-only. Never raises: whatever is not a proven finding is INDETERMINATE (CARD-03)."""
         if self.descriptor.observation is Basis.NONE:
             return Look(finding=ObservationFinding.INDETERMINATE, basis=Basis.NONE)
+        query = Query(request=self._request, since=self._proposal.created_at)
         ending, session = await self._phase(
-            lambda client: self._adapter.observe(Query(request=self._request), client),
+            lambda client: self._adapter.observe(query, client),
             _sound_observation,
             self._bounds.readiness_seconds,
             lasting=self.connection.limits.request_seconds,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Protocol, Self
 
@@ -36,6 +36,7 @@ VERSION_DOMAIN = "version/v1"
 NATIVE_KEY_DOMAIN = "native-key/v1"
 HEXADECIMAL = "0123456789abcdef"
 MIN_KEY_BITS = 96
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Idempotency(StrEnum):
@@ -262,9 +263,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Did the commit with this native key happen?"""
+    """Did the commit with this native key happen? Nothing that the system made before `since` is of this commit: so old
+    is the proposal, by the practice's clock, which need not agree with the system's."""
 
     request: Request
+    since: datetime = LONG_AGO
 
     def native_key(self, alphabet: str = HEXADECIMAL, max_length: int = 64) -> str:
         return self.request.native_key(alphabet, max_length)

@@ -42,6 +42,21 @@ async def test_a_sound_observation_keeps_its_finding_and_its_age_in_utc(practice
     assert look.as_of.tzinfo is UTC
 
 
+@pytest.mark.requirement("FAIL-16")
+async def test_a_look_is_told_since_when_it_can_find_anything(practice: Any) -> None:
+    """What is older than the proposal is not the commit's; what is not may be, whatever it is called by now."""
+    told: list[Query] = []
+
+    async def look(query: Query, read: httpx.AsyncClient) -> Observation:
+        told.append(query)
+        await read.get("event")
+        return seen()
+
+    practice.guest.look = look
+    await (await practice.engage()).observe()
+    assert [query.since for query in told] == [practice.proposal.created_at]
+
+
 class Subclassed(datetime):
     pass
 

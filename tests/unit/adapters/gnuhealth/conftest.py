@@ -12,7 +12,7 @@ import pytest
 
 from adapters.gnuhealth.adapter import GnuHealthAdapter
 from gateway.contracts.proposal import Operation
-from gateway.testing import AdapterHarness, make_connection, make_request
+from gateway.testing import START, AdapterHarness, make_connection, make_request
 from tests.peers.peer import Call, Peer, reply
 
 VENDOR = {"patient": "3", "practitioner": "5", "location": "7", "service": "9"}
@@ -46,7 +46,7 @@ def _matches(clause: Any, record: dict[str, Any]) -> bool:
         return bool(found and found.startswith(sought[:-1]))
     if found is None:
         return False
-    return bool({"=": found == sought, ">": found > sought, "<": found < sought}[operator])
+    return bool({"=": found == sought, ">": found > sought, "<": found < sought, ">=": found >= sought}[operator])
 
 
 @dataclass
@@ -79,7 +79,7 @@ class FakeTryton:
         record.update({**content, "_timestamp": stamp(self._writes)})
 
     def _add(self, content: dict[str, Any]) -> dict[str, Any]:
-        record = {"id": len(self.records) + 1, "_write": True, **content}
+        record = {"id": len(self.records) + 1, "_write": True, "create_date": START, **content}
         self.touch(record)
         self.records.append(record)
         return record

@@ -17,7 +17,7 @@ from gateway.contracts.adapter import Authorized, Basis, Exclusivity, Idempotenc
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation, Role
 from gateway.contracts.words import Effect, ObservationFinding
-from gateway.testing import AdapterHarness, make_connection, make_request
+from gateway.testing import START, AdapterHarness, make_connection, make_request
 
 CHANGES = (Operation.RESCHEDULE, Operation.CANCEL)
 HALF_HOUR = timedelta(minutes=30)
@@ -507,19 +507,53 @@ async def test_a_change_without_what_readiness_prepared_sends_nothing(office: An
 # -- looks -----------------------------------------------------------------------------------------------
 
 
-async def test_nothing_under_the_key_and_nothing_alike_is_absent(office: Any, tryton: Any) -> None:
+@pytest.mark.requirement("FAIL-16")
+async def test_what_is_another_patients_or_was_there_before_or_has_another_key_is_not_ours(
+    office: Any, tryton: Any
+) -> None:
+    async with office.booking() as other:
+        key = mapping.booking_key(other.request)
     async with office.booking() as harness:
-        tryton.book(appointment_date=spelt(harness), patient=4)
-        tryton.book(appointment_date=spelt(harness, HALF_HOUR), patient=3)
+        tryton.book(appointment_date=spelt(harness, HALF_HOUR), patient=4)
+        tryton.book(appointment_date=spelt(harness), healthprof=6, patient=4)
+        tryton.book(appointment_date=spelt(harness), patient=3, create_date=START - timedelta(days=3))
+        tryton.book(appointment_date=spelt(harness), patient=3, name=key)
+        tryton.book(appointment_date=spelt(harness), patient=3, name=f"{key}-{key}")
         assert (await harness.observe()).finding is ObservationFinding.ABSENT
 
 
-async def test_an_appointment_that_could_be_ours_under_another_name_leaves_it_open(office: Any, tryton: Any) -> None:
-    """Confirming an appointment again gives it a name of Tryton's own."""
+@pytest.mark.requirement("FAIL-16")
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"name": None},
+        {"name": "0123456789ABCDEFGHJ"},
+        {"appointment_date": timedelta(days=40), "healthprof": 6, "institution": 8, "state": "checked_in"},
+        {"patient": 4},
+        {"create_date": START - timedelta(days=1, hours=20)},
+    ],
+    ids=["renamed", "without a name", "almost a key", "and moved", "and another's", "by a clock that is behind"],
+)
+async def test_a_booking_that_somebody_confirmed_again_leaves_it_open(
+    office: Any, tryton: Any, content: dict[str, Any]
+) -> None:
+    """That gives it a name of Tryton's own."""
     booked = await office.booked()
-    tryton.touch(tryton.records[0], name="APP 2031/9")
+    if "appointment_date" in content:
+        content = {**content, "appointment_date": spelt(booked, content["appointment_date"])}
+    tryton.touch(tryton.records[0], **{"name": "APP 2031/9", **content})
     async with booked.again() as again:
         assert (await again.observe()).finding is ObservationFinding.INDETERMINATE
+
+
+async def test_more_that_could_be_ours_than_is_shown_leaves_it_open(office: Any, tryton: Any) -> None:
+    async with office.booking() as other:
+        key = mapping.booking_key(other.request)
+    async with office.booking() as harness:
+        for _ in range(50):
+            tryton.book(appointment_date=spelt(harness), patient=3, name=key)
+        assert (await harness.observe()).finding is ObservationFinding.INDETERMINATE
 
 
 @pytest.mark.parametrize("content", [{"state": "center_cancelled"}, {"healthprof": 6}, {"patient": 4}], ids=range(3))
