@@ -110,7 +110,7 @@ class AthenahealthAdapter:
             raise ValueError("a write needs what readiness found")
         slot, body = prepared.slot, mapping.form(request, settings, wanted, prepared.slot)
         reply = await write.put(prepared.place + _STEP[request.operation], data=body)
-        receipt = judge(replies.BY_OPERATION[request.operation], reply.status_code, replies.word(reply))
+        receipt = replies.judged(request.operation, reply)
         try:
             if receipt.code is Code.DUPLICATE_KEY:
                 return await self._settled(reply.status_code, request, prepared, wanted, write)

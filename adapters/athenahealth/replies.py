@@ -2,9 +2,10 @@
 
 Owns: the tables, with where each row is from. athenahealth's reference lists its error texts without saying which
 request answers which; rows are those that its own replies, recorded by others against the Preview environment, show.
-Refuses: to take any other reply for a refusal (I3). Nothing is searched in a text: it is one of these, or unknown. Nor
-is a reply a refusal by itself that our own request would get if something on its way had delivered it before: such rows
-are UNKNOWN (DUPLICATE_KEY), and a look decides (`SLOT_NOW`, `TARGET_NOW`).
+Refuses: to take any other reply for a refusal (I3). Nothing is searched in a text: it is one of these, or unknown; 403
+needs any text of athenaOne's own, since what stands before it answers with the same statuses. Nor is a reply a refusal
+by itself that our own request would get if something on its way had delivered it before: such rows are UNKNOWN
+(DUPLICATE_KEY), and a look decides (`SLOT_NOW`, `TARGET_NOW`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gateway.contracts.adapter import Receipt
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
 from gateway.kit.reading import Said
-from gateway.kit.replies import ANY, Row, Table
+from gateway.kit.replies import ANY, Row, Table, judge
 
 TAKEN: Final = "That appointment time was already booked or not available for booking."
 NOT_THERE: Final = "The appointment is not available."
@@ -39,14 +40,12 @@ _ANY_WRITE: Final[Table] = MappingProxyType(
         (400, "The specified patient does not exist in that department."): Row(
             Receipt.refused(Code.EXTERNAL_INVALID), "test double of the .NET SDK (athenahealth-sdk-dotnet)"
         ),
-        (401, ANY): Row(Receipt.refused(Code.CREDENTIALS_REJECTED), f"{_CLIENT}: the API gateway's own reply"),
-        (403, ANY): Row(Receipt.refused(Code.EXTERNAL_FORBIDDEN), f"{_CLIENT}; RFC 9110 §15.5.4"),
+        (401, ANY): Row(
+            Receipt.refused(Code.CREDENTIALS_REJECTED), f"{_CLIENT}: the API gateway's own reply; not applied"
+        ),
+        (403, ANY): Row(Receipt.refused(Code.EXTERNAL_FORBIDDEN), f"{_CLIENT}: with an error text; RFC 9110 §15.5.4"),
         (404, "Invalid practice."): Row(
             Receipt.refused(Code.EXTERNAL_FORBIDDEN), "test double of the .NET SDK (athenahealth-sdk-dotnet)"
-        ),
-        (429, ANY): Row(
-            Receipt.refused(Code.EXTERNAL_THROTTLED),
-            "RFC 6585 §4; quotas: docs.athenahealth.com/api/guides/best-practices",
         ),
     }
 )
@@ -121,6 +120,12 @@ def word(reply: httpx.Response) -> str:
         return Problem.model_validate_json(reply.content).error
     except ValidationError:
         return ANY
+
+
+def judged(operation: Operation, reply: httpx.Response) -> Receipt:
+    """What the reply to a write means. Without a text of athenaOne's, only success and a missing credential do."""
+    text = word(reply)
+    return judge(BY_OPERATION[operation] if text or reply.status_code in (200, 401) else {}, reply.status_code, text)
 
 
 def is_absent(reply: httpx.Response) -> bool:

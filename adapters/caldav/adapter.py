@@ -158,16 +158,16 @@ class CaldavAdapter:
     async def _judge(
         self, request: Request, reply: httpx.Response, sent_etag: str | None, read: httpx.AsyncClient
     ) -> Receipt:
-        conditions = dav.read_conditions(reply.content)
         if reply.status_code in replies.AMBIGUOUS:
             found = await self._find(request, read)
             return replies.judged_after_look(
                 request,
-                conditions,
+                reply.status_code,
+                dav.read_conditions(reply.content),
                 events=found.events if found else None,
                 unchanged=found is not None and found.etag == sent_etag,
             )
-        told = replies.judged(request.operation, reply.status_code, conditions)
+        told = replies.judged(request.operation, reply.status_code)
         if told.claim is not Claim.APPLIED:
             return told
         name = f"{mapping.uid_of(request)}.ics"

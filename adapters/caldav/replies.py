@@ -1,6 +1,7 @@
 """What each reply means: tables from status and named precondition to a receipt, each row with its source; and proofs.
 
-Owns: the tables. Refuses: to take anything for a refusal or a success that is not listed as one (I3).
+Owns: the tables. Refuses: to take anything for a refusal or a success that is not listed as one, and a refusal for one
+before a look (I3).
 Pure; the tests walk every row. Sources are RFC 9110 (HTTP), 4918 (WebDAV), 4791 (CalDAV), 3744 (privileges), 6585, and
 what was measured (DIVERGENCES.md).
 """
@@ -22,17 +23,18 @@ from gateway.kit.replies import ANY, Row, Table, judge
 
 _DUPLICATE: Final = Receipt.unknown(Code.DUPLICATE_KEY)
 _FORBIDDEN: Final = Receipt.refused(Code.EXTERNAL_FORBIDDEN)
-_GONE: Final = Receipt.refused(Code.TARGET_NOT_FOUND)
 _INVALID: Final = Receipt.refused(Code.EXTERNAL_INVALID)
+_UNAVAILABLE: Final = Receipt.refused(Code.EXTERNAL_UNAVAILABLE)
 _REPLACED: Final = Row(Receipt.unknown(Code.REPLY_DEVIATES), "RFC 9110 §9.3.4: replaced one, against If-None-Match")
-_MEASURED: Final = "adapters/caldav/DIVERGENCES.md, ambiguous refusals"
+_UNSEEN: Final = "it may be where we do not look, or made and deleted since"
+_MEASURED: Final = "adapters/caldav/DIVERGENCES.md, refusals"
 
-CONDITIONS: Final[Table] = MappingProxyType(
+CONDITIONS: Final[Mapping[str, Row]] = MappingProxyType(
     {
-        (403, "no-uid-conflict"): Row(_DUPLICATE, "RFC 4791 §5.3.2.1"),
-        (403, "need-privileges"): Row(_FORBIDDEN, "RFC 3744 §7.1.1"),
+        "no-uid-conflict": Row(_DUPLICATE, "RFC 4791 §5.3.2.1"),
+        "need-privileges": Row(_FORBIDDEN, "RFC 3744 §7.1.1"),
         **{
-            (403, name): Row(_INVALID, "RFC 4791 §5.3.2.1")
+            name: Row(_INVALID, "RFC 4791 §5.3.2.1")
             for name in (
                 "supported-calendar-data",
                 "valid-calendar-data",
@@ -47,35 +49,36 @@ CONDITIONS: Final[Table] = MappingProxyType(
         },
     }
 )
-"""What a named precondition of a refused PUT means; servers send the same names with 409 and 412. Our key in use is
-never a refusal (I3)."""
+"""What a named precondition of a refused PUT means, whatever the status: servers send the same names with 403, 409 and
+412. Our key in use is never a refusal (I3)."""
 
-_REPLIES: Final[Table] = {
-    (202, ANY): Row(Receipt.unknown(Code.ACCEPTED_PENDING), "RFC 9110 §15.3.3"),
+_REFUSED: Final[Table] = {
     (400, ANY): Row(_INVALID, "RFC 9110 §15.5.1"),
-    (401, ANY): Row(Receipt.refused(Code.CREDENTIALS_REJECTED), "RFC 9110 §15.5.2"),
     (403, ANY): Row(_FORBIDDEN, "RFC 9110 §15.5.4"),
-    **CONDITIONS,
+    **{(403, name): row for name, row in CONDITIONS.items()},
+    (404, ANY): Row(_UNAVAILABLE, "RFC 9110 §15.5.5: no such collection"),
     (405, ANY): Row(_FORBIDDEN, "RFC 9110 §15.5.6"),
-    (408, ANY): Row(Receipt.unknown(Code.EXTERNAL_TIMEOUT), "RFC 9110 §15.5.9"),
+    (410, ANY): Row(_UNAVAILABLE, "RFC 9110 §15.5.11: no such collection"),
     (413, ANY): Row(_INVALID, "RFC 9110 §15.5.14"),
     (415, ANY): Row(_INVALID, "RFC 9110 §15.5.16"),
     (422, ANY): Row(_INVALID, "RFC 9110 §15.5.21"),
-    (423, ANY): Row(Receipt.refused(Code.EXTERNAL_UNAVAILABLE), "RFC 4918 §11.3"),
+    (423, ANY): Row(_UNAVAILABLE, "RFC 4918 §11.3"),
     (429, ANY): Row(Receipt.refused(Code.EXTERNAL_THROTTLED), "RFC 6585 §4"),
+}
+_REPLIES: Final[Table] = {
+    (202, ANY): Row(Receipt.unknown(Code.ACCEPTED_PENDING), "RFC 9110 §15.3.3"),
+    (401, ANY): Row(Receipt.refused(Code.CREDENTIALS_REJECTED), "RFC 9110 §15.5.2: not applied"),
+    (408, ANY): Row(Receipt.unknown(Code.EXTERNAL_TIMEOUT), "RFC 9110 §15.5.9"),
+    **_REFUSED,
 }
 BOOKING: Final[Table] = MappingProxyType(
     {
         (201, ANY): Row(Receipt.applied(), "RFC 9110 §9.3.4"),
-        (200, ANY): Row(
-            Receipt.unknown(Code.REPLY_DEVIATES), "RFC 9110 §9.3.4: replaced something, against If-None-Match"
-        ),
-        (204, ANY): Row(
-            Receipt.unknown(Code.REPLY_DEVIATES), "RFC 9110 §9.3.4: replaced something, against If-None-Match"
-        ),
+        (200, ANY): _REPLACED,
+        (204, ANY): _REPLACED,
         **_REPLIES,
-        (404, ANY): Row(Receipt.refused(Code.EXTERNAL_UNAVAILABLE), "RFC 9110 §15.5.5: no such collection"),
-        (410, ANY): Row(Receipt.refused(Code.EXTERNAL_UNAVAILABLE), "RFC 9110 §15.5.11: no such collection"),
+        (409, ANY): Row(Receipt.unknown(), f"{_MEASURED}: {_UNSEEN}"),
+        (412, ANY): Row(Receipt.unknown(), f"{_MEASURED}: {_UNSEEN}"),
     }
 )
 CHANGE: Final[Table] = MappingProxyType(
@@ -84,68 +87,58 @@ CHANGE: Final[Table] = MappingProxyType(
         (204, ANY): Row(Receipt.applied(), "RFC 9110 §9.3.4"),
         (201, ANY): Row(Receipt.unknown(Code.REPLY_DEVIATES), "RFC 9110 §9.3.4: made one, against If-Match"),
         **_REPLIES,
-        (404, ANY): Row(_GONE, "RFC 9110 §15.5.5"),
-        (410, ANY): Row(_GONE, "RFC 9110 §15.5.11"),
+        (409, ANY): Row(_INVALID, _MEASURED),
+        (412, ANY): Row(_INVALID, _MEASURED),
     }
 )
-AMBIGUOUS: Final = frozenset({409, 412})
-"""Replies to a PUT that mean different things on different servers: look before judging."""
+AMBIGUOUS: Final = frozenset({409, 412, *(status for status, _ in _REFUSED)})
+"""Refusals: servers seldom give them words of their own, and anything on the way gives the same, even after the server
+stored the event. Their rows count only where the look that follows found nothing at our address and UID, after a
+booking, or after a change the version that was named."""
 LOOKED: Final[Table] = MappingProxyType(
     {
-        ("409 or 412 to a booking", "our UID is there"): Row(_DUPLICATE, _MEASURED),
-        ("409 or 412 to a booking", "nothing is there"): Row(
-            Receipt.unknown(), f"{_MEASURED}: it may be where we do not look, or made and deleted since"
-        ),
-        ("409 or 412 to a change", "nothing is there"): Row(_GONE, _MEASURED),
-        ("409 or 412 to a change", "our key is there"): Row(_DUPLICATE, f"{_MEASURED}: our request was sent again"),
-        ("409 or 412 to a change", "another version"): Row(Receipt.refused(Code.TARGET_CHANGED), _MEASURED),
-        ("409 or 412 to a change", "the version that was named"): Row(_INVALID, _MEASURED),
+        ("any", "ours is there"): Row(_DUPLICATE, f"{_MEASURED}: it took effect, or was sent again"),
+        **{
+            (status, "nothing is there"): Row(Receipt.refused(Code.TARGET_NOT_FOUND), _MEASURED)
+            for status in (404, 409, 410, 412)
+        },
+        **{(status, "another version"): Row(Receipt.refused(Code.TARGET_CHANGED), _MEASURED) for status in (409, 412)},
     }
 )
-"""An ambiguous reply and what the look after it found. A named precondition outranks the rows that prove nothing else:
-nothing there after a booking, and the named version after a change."""
+"""What any other look means. A change's own key may be lost on a server that drops what it does not know: another
+version is another's write only where the reply said so."""
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType(
     {
-        "to the PUT of a booking": BOOKING,
-        "to the PUT of a reschedule or a cancellation": CHANGE,
-        "ambiguous, after the look that follows": LOOKED,
+        "to the PUT of a booking (4xx, but for 401 and 408: once a look found nothing of it)": BOOKING,
+        "to the PUT of a change (4xx, but for 401 and 408: once a look found the named version)": CHANGE,
+        "to the PUT, where the look after a 4xx found something else": LOOKED,
     }
 )
 
 
-def _named(conditions: frozenset[str]) -> Receipt | None:
-    told = {CONDITIONS[403, name].receipt for name in conditions if (403, name) in CONDITIONS}
-    if len(told) > 1:
-        return Receipt.unknown()
-    return told.pop() if told else None
-
-
-def judged(operation: Operation, status: int, conditions: frozenset[str] = frozenset()) -> Receipt:
-    """What a reply to the PUT means, by its status and, for a 403, the precondition it names."""
-    named = _named(conditions) if status == 403 else None
-    return named or judge(BOOKING if operation is Operation.BOOK else CHANGE, status)
+def judged(operation: Operation, status: int) -> Receipt:
+    """What a reply to the PUT means by its status."""
+    return judge(BOOKING if operation is Operation.BOOK else CHANGE, status)
 
 
 def judged_after_look(
-    request: Request, conditions: frozenset[str], *, events: tuple[Event, ...] | None, unchanged: bool
+    request: Request, status: int, conditions: frozenset[str], *, events: tuple[Event, ...] | None, unchanged: bool
 ) -> Receipt:
     """What an AMBIGUOUS reply means, given the look that followed it.
 
     `events` are those found under the appointment's UID or address (None: nothing there); `unchanged`
     says that the resource is still at the version that If-Match named.
     """
-    if request.operation is Operation.BOOK:
-        if events is not None:
-            return judge(LOOKED, "409 or 412 to a booking", "our UID is there")
-        return _named(conditions) or judge(LOOKED, "409 or 412 to a booking", "nothing is there")
-    if events is None:
-        return judge(LOOKED, "409 or 412 to a change", "nothing is there")
-    if any(event.key == request.native_key() for event in events):
-        return judge(LOOKED, "409 or 412 to a change", "our key is there")
-    if not unchanged:
-        return judge(LOOKED, "409 or 412 to a change", "another version")
-    return _named(conditions) or judge(LOOKED, "409 or 412 to a change", "the version that was named")
+    books = request.operation is Operation.BOOK
+    if events is not None and (books or any(event.key == request.native_key() for event in events)):
+        return judge(LOOKED, "any", "ours is there")
+    if not books and not unchanged:
+        return judge(LOOKED, status, "nothing is there" if events is None else "another version")
+    told = {CONDITIONS[name].receipt for name in conditions if name in CONDITIONS}
+    if len(told) > 1:
+        return Receipt.unknown()
+    return told.pop() if told else judged(request.operation, status)
 
 
 def credentials_proof(request: Request, collection: Collection) -> Proof:

@@ -1,8 +1,9 @@
 """What Tryton says in JSON-RPC: shapes of results, and what each reply to a write means.
 
 Owns: the table. Tryton answers what it refused with status 200 and `error: [type, details]`; only its door
-(credentials, routes, sizes) uses HTTP's own statuses. Any other exception of the server comes as `error: [text,
-traceback]`, with status 200 as well: such a reply has no row and proves nothing.
+(credentials, routes, sizes) uses HTTP's own statuses, without a word of its own: credentials aside, anything on the way
+says the same, and such a reply has no row. Any other exception of the server comes as `error: [text, traceback]`, with
+status 200 as well, and proves nothing either.
 Refuses: to take anything for a refusal or a success that is not listed as one (I3).
 """
 
@@ -28,7 +29,6 @@ RESULT: Final = "result"
 _MEASURED: Final = "measured: GNU Health 5.0.6, trytond 7.0.59, PostgreSQL 18"
 _JSONRPC: Final = "trytond 7.0, protocols/jsonrpc.py"
 _DISPATCHER: Final = "trytond 7.0, protocols/dispatcher.py"
-_WSGI: Final = "trytond 7.0, wsgi.py"
 
 WRITES: Final[Table] = MappingProxyType(
     {
@@ -37,13 +37,7 @@ WRITES: Final[Table] = MappingProxyType(
         (200, "ConcurrencyException"): Row(Receipt.refused(Code.TARGET_CHANGED), _MEASURED),
         (200, "UserWarning"): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_DISPATCHER}: raised, rolled back"),
         (200, "LoginException"): Row(Receipt.refused(Code.CREDENTIALS_REJECTED), f"{_JSONRPC}: one more factor asked"),
-        (400, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_JSONRPC}: no JSON that can be read"),
-        (401, ANY): Row(Receipt.refused(Code.CREDENTIALS_REJECTED), _MEASURED),
-        (403, ANY): Row(Receipt.refused(Code.EXTERNAL_FORBIDDEN), f"{_MEASURED}: no method that is published"),
-        (411, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_WSGI}: check_request_size"),
-        (413, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), f"{_WSGI}: check_request_size"),
-        (415, ANY): Row(Receipt.refused(Code.EXTERNAL_INVALID), "trytond 7.0, protocols/wrappers.py: decoded_data"),
-        (429, ANY): Row(Receipt.refused(Code.EXTERNAL_THROTTLED), "trytond 7.0, protocols/wrappers.py: user_id"),
+        (401, ANY): Row(Receipt.refused(Code.CREDENTIALS_REJECTED), f"{_MEASURED}; RFC 9110 §15.5.2: not applied"),
     }
 )
 TABLES: Final[Mapping[str, Table]] = MappingProxyType({"replies to create and write": WRITES})

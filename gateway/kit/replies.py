@@ -7,8 +7,9 @@
 
 Owns: the look-up and its order, the vendor's word, and the record that a success must show. A module
 `adapters.NAME.replies` shows its tables as `TABLES`, by title; `docs/adapters/replies.md` is made from them.
-Refuses: to take a reply for anything that no row says, and a refusal for one that is not in the vendor's own words
-(I3): what stands before a system answers with the same statuses.
+Refuses: to take a reply for anything that no row says. Whether a refusal by status alone counts, the adapter says, not
+the table: what stands before a system answers with the same statuses, even after the system did what it was asked (I3).
+`shown` takes none without the vendor's word; who takes one looks first, but at what is said before all else (401, 429).
 """
 
 from __future__ import annotations

@@ -387,9 +387,23 @@ async def test_each_refusal_is_what_its_row_says_and_nothing_follows_it(
     word: str,
     row: Receipt,
 ) -> None:
-    body: dict[str, Any] = {"text": "<h1>Not Authorized</h1>"} if not word else {"json": {"error": word}}
+    body: dict[str, Any] = {"text": "<h1>Not Authorized</h1>"}
+    if status != 401:
+        body = {"json": {"error": word or "Of its own."}}
     script.replies[PLACES[operation]] = httpx.Response(status, **body)
     assert await commit(adapter, client, operation) == row
+    assert script.lines == [PLACES[operation]]
+
+
+@pytest.mark.requirement("ADAPT-03", "FAIL-16")
+@pytest.mark.parametrize("operation", Operation, ids=str)
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 429])
+async def test_a_refusal_that_is_not_in_athenas_own_words_is_none(
+    adapter: AthenahealthAdapter, client: httpx.AsyncClient, script: Script, operation: Operation, status: int
+) -> None:
+    """A filter that reads replies says 403, although the appointment is made."""
+    script.replies[PLACES[operation]] = httpx.Response(status, text="<h1>Forbidden</h1>")
+    assert await commit(adapter, client, operation) == Receipt.unknown(Code.REPLY_UNRECOGNISED)
     assert script.lines == [PLACES[operation]]
 
 

@@ -76,6 +76,28 @@ async def test_a_look_that_fails_after_the_write_leaves_it_unknown(make_request:
     assert seen.finding is ObservationFinding.INDETERMINATE
 
 
+@pytest.mark.requirement("FAIL-15", "FAIL-16")
+@pytest.mark.parametrize("status", [400, 403, 404, 413, 422, 429])
+@pytest.mark.parametrize(
+    ("stands", "expected"), [(True, (Claim.UNKNOWN, Code.DUPLICATE_KEY)), (False, (Claim.REFUSED, None))], ids=str
+)
+async def test_a_status_refuses_nothing_that_a_look_finds(
+    make_request: MakeRequest, status: int, stands: bool, expected: tuple[Claim, Code | None]
+) -> None:
+    """As where a filter on the way blocks the server's reply, not the request."""
+    request = make_request()
+    with respx.mock(base_url=BASE) as server:
+        put = server.put(url__startswith=BASE).respond(status, text="Forbidden by policy")
+        event = {"content": mapping.new_event(request, NOW)} if stands else {}
+        server.get(f"{request.native_key()}.ics").respond(200 if stands else 404, **event)
+        if not stands:
+            server.request("REPORT", BASE).respond(207, text='<multistatus xmlns="DAV:"/>')
+        async with client() as write:
+            receipt = await CaldavAdapter().commit(Authorized(request=request), write)
+        assert put.call_count == 1
+    assert (receipt.claim, receipt.code if stands else None) == expected
+
+
 PRINCIPAL = "<current-user-principal><href>/me/</href></current-user-principal>"
 NOBODY = "<current-user-principal><unauthenticated/></current-user-principal>"
 ALL = "<current-user-privilege-set><privilege><all/></privilege></current-user-privilege-set>"

@@ -21,22 +21,25 @@ APPLIED, REFUSED, UNKNOWN = Claim.APPLIED, Claim.REFUSED, Claim.UNKNOWN
 COMMON = {
     202: (UNKNOWN, Code.ACCEPTED_PENDING), 203: (UNKNOWN, Code.REPLY_UNRECOGNISED),
     301: (UNKNOWN, Code.REPLY_UNRECOGNISED), 304: (UNKNOWN, Code.REPLY_UNRECOGNISED),
-    400: (REFUSED, Code.EXTERNAL_INVALID), 401: (REFUSED, Code.CREDENTIALS_REJECTED),
-    403: (REFUSED, Code.EXTERNAL_FORBIDDEN), 405: (REFUSED, Code.EXTERNAL_FORBIDDEN),
-    408: (UNKNOWN, Code.EXTERNAL_TIMEOUT), 413: (REFUSED, Code.EXTERNAL_INVALID),
-    415: (REFUSED, Code.EXTERNAL_INVALID), 418: (UNKNOWN, Code.REPLY_UNRECOGNISED),
-    422: (REFUSED, Code.EXTERNAL_INVALID), 423: (REFUSED, Code.EXTERNAL_UNAVAILABLE),
-    429: (REFUSED, Code.EXTERNAL_THROTTLED), 500: (UNKNOWN, Code.EXTERNAL_ERROR),
+    401: (REFUSED, Code.CREDENTIALS_REJECTED), 408: (UNKNOWN, Code.EXTERNAL_TIMEOUT),
+    418: (UNKNOWN, Code.REPLY_UNRECOGNISED), 500: (UNKNOWN, Code.EXTERNAL_ERROR),
     503: (UNKNOWN, Code.EXTERNAL_ERROR), 507: (UNKNOWN, Code.EXTERNAL_ERROR), 599: (UNKNOWN, Code.EXTERNAL_ERROR),
+}  # fmt: skip
+LOOKED_AT = {
+    400: (REFUSED, Code.EXTERNAL_INVALID), 403: (REFUSED, Code.EXTERNAL_FORBIDDEN),
+    404: (REFUSED, Code.EXTERNAL_UNAVAILABLE), 405: (REFUSED, Code.EXTERNAL_FORBIDDEN),
+    410: (REFUSED, Code.EXTERNAL_UNAVAILABLE), 413: (REFUSED, Code.EXTERNAL_INVALID),
+    415: (REFUSED, Code.EXTERNAL_INVALID), 422: (REFUSED, Code.EXTERNAL_INVALID),
+    423: (REFUSED, Code.EXTERNAL_UNAVAILABLE), 429: (REFUSED, Code.EXTERNAL_THROTTLED),
 }  # fmt: skip
 BOOK = COMMON | {
     200: (UNKNOWN, Code.REPLY_DEVIATES), 201: (APPLIED, Code.COMMITTED), 204: (UNKNOWN, Code.REPLY_DEVIATES),
-    404: (REFUSED, Code.EXTERNAL_UNAVAILABLE), 410: (REFUSED, Code.EXTERNAL_UNAVAILABLE),
 }  # fmt: skip
 CHANGE = COMMON | {
     200: (APPLIED, Code.COMMITTED), 201: (UNKNOWN, Code.REPLY_DEVIATES), 204: (APPLIED, Code.COMMITTED),
-    404: (REFUSED, Code.TARGET_NOT_FOUND), 410: (REFUSED, Code.TARGET_NOT_FOUND),
 }  # fmt: skip
+BOOK_LOOKED_AT = LOOKED_AT | dict.fromkeys((409, 412), (UNKNOWN, Code.REPLY_UNRECOGNISED))
+CHANGE_LOOKED_AT = LOOKED_AT | dict.fromkeys((409, 412), (REFUSED, Code.EXTERNAL_INVALID))
 
 
 def told(receipt: Receipt) -> Judgement:
@@ -52,63 +55,81 @@ def test_each_status_has_its_judgement(operation: Operation, status: int, expect
     assert told(replies.judged(operation, status)) == expected
 
 
-def test_no_row_goes_untested() -> None:
-    assert {status for status, word in replies.BOOKING if word is ANY} <= set(BOOK)
-    assert {status for status, word in replies.CHANGE if word is ANY} <= set(CHANGE)
+def test_no_row_goes_untested_and_every_refusal_but_401_is_looked_at() -> None:
+    assert {status for status, word in replies.BOOKING if word is ANY} <= BOOK.keys() | BOOK_LOOKED_AT.keys()
+    assert {status for status, word in replies.CHANGE if word is ANY} <= CHANGE.keys() | CHANGE_LOOKED_AT.keys()
+    assert replies.AMBIGUOUS == BOOK_LOOKED_AT.keys() == CHANGE_LOOKED_AT.keys()
+    for table in (replies.BOOKING, replies.CHANGE):
+        refused = {status for (status, _), row in table.items() if row.receipt.claim is REFUSED}
+        assert refused - replies.AMBIGUOUS == {401}
 
 
-@pytest.mark.parametrize("name", sorted(name for _, name in replies.CONDITIONS))
-def test_a_403_is_judged_by_the_condition_that_it_names(name: str) -> None:
+@pytest.fixture
+def settled(make_request: MakeRequest) -> Callable[..., Judgement]:
+    """What a status means after a look that found `found`: our own key, another event, or nothing."""
+
+    def judged(operation: Operation, status: int, found: str | None, unchanged: bool, *conditions: str) -> Judgement:
+        request, at = make_request(operation), datetime(2026, 1, 1, tzinfo=UTC)
+        events = None
+        if found is not None:
+            text = mapping.new_event(make_request(), at).decode()
+            if found == "own":
+                text = mapping.changed_event(text, make_request(Operation.CANCEL), at).decode().replace("\r\n ", "")
+                key = mapping.read_events(text)[0].key
+                assert key is not None
+                text = text.replace(key, request.native_key())
+            events = mapping.read_events(text)
+        named = frozenset(conditions)
+        return told(replies.judged_after_look(request, status, named, events=events, unchanged=unchanged))
+
+    return judged
+
+
+Settled = Callable[..., Judgement]
+
+
+@pytest.mark.requirement("FAIL-15", "FAIL-16")
+@pytest.mark.parametrize(("status", "expected"), sorted(BOOK_LOOKED_AT.items()))
+def test_a_refused_booking_is_refused_only_where_nothing_is_there(
+    settled: Settled, status: int, expected: Judgement
+) -> None:
+    """What reads replies on the way may refuse one by 403, although the event is stored."""
+    assert settled(Operation.BOOK, status, None, False) == expected
+    assert settled(Operation.BOOK, status, "own", False) == (UNKNOWN, Code.DUPLICATE_KEY)
+    assert settled(Operation.BOOK, status, "other", False) == (UNKNOWN, Code.DUPLICATE_KEY)
+
+
+@pytest.mark.requirement("FAIL-15", "FAIL-16")
+@pytest.mark.parametrize("operation", [Operation.RESCHEDULE, Operation.CANCEL])
+@pytest.mark.parametrize(("status", "expected"), sorted(CHANGE_LOOKED_AT.items()))
+def test_a_refused_change_is_refused_only_where_the_named_version_stands_or_the_reply_says_why_not(
+    settled: Settled, operation: Operation, status: int, expected: Judgement
+) -> None:
+    nobody_knows = (UNKNOWN, Code.REPLY_UNRECOGNISED)
+    gone = (REFUSED, Code.TARGET_NOT_FOUND) if status in (404, 409, 410, 412) else nobody_knows
+    changed = (REFUSED, Code.TARGET_CHANGED) if status in (409, 412) else nobody_knows
+    assert settled(operation, status, "other", True) == expected
+    assert settled(operation, status, "own", False) == (UNKNOWN, Code.DUPLICATE_KEY)
+    assert settled(operation, status, None, False) == gone
+    assert settled(operation, status, "other", False) == changed
+
+
+@pytest.mark.parametrize("status", [403, 409, 412])
+@pytest.mark.parametrize("name", sorted(replies.CONDITIONS))
+def test_a_refusal_is_judged_by_the_condition_that_it_names(settled: Settled, name: str, status: int) -> None:
     expected = {
         "no-uid-conflict": (UNKNOWN, Code.DUPLICATE_KEY),
         "need-privileges": (REFUSED, Code.EXTERNAL_FORBIDDEN),
     }.get(name, (REFUSED, Code.EXTERNAL_INVALID))
-    assert told(replies.judged(Operation.BOOK, 403, frozenset({name}))) == expected
-    assert told(replies.judged(Operation.CANCEL, 403, frozenset({name, "unheard-of"}))) == expected
+    assert settled(Operation.BOOK, status, None, False, name) == expected
+    assert settled(Operation.CANCEL, status, "other", True, name, "unheard-of") == expected
+    assert settled(Operation.BOOK, status, "own", False, name) == (UNKNOWN, Code.DUPLICATE_KEY)
 
 
-def test_a_403_that_names_what_contradicts_itself_is_unrecognised() -> None:
-    named = frozenset({"no-uid-conflict", "valid-calendar-data"})
-    assert replies.judged(Operation.BOOK, 403, named) == Receipt.unknown()
-
-
-@pytest.mark.parametrize(
-    ("operation", "found", "conditions", "unchanged", "expected"),
-    [
-        (Operation.BOOK, "other", (), False, (UNKNOWN, Code.DUPLICATE_KEY)),
-        (Operation.BOOK, "own", ("valid-calendar-data",), False, (UNKNOWN, Code.DUPLICATE_KEY)),
-        (Operation.BOOK, None, (), False, (UNKNOWN, Code.REPLY_UNRECOGNISED)),
-        (Operation.BOOK, None, ("unheard-of",), False, (UNKNOWN, Code.REPLY_UNRECOGNISED)),
-        (Operation.BOOK, None, ("no-uid-conflict",), False, (UNKNOWN, Code.DUPLICATE_KEY)),
-        (Operation.BOOK, None, ("valid-calendar-data",), False, (REFUSED, Code.EXTERNAL_INVALID)),
-        (Operation.BOOK, None, ("valid-calendar-data", "no-uid-conflict"), False, (UNKNOWN, Code.REPLY_UNRECOGNISED)),
-        (Operation.RESCHEDULE, None, (), False, (REFUSED, Code.TARGET_NOT_FOUND)),
-        (Operation.RESCHEDULE, "own", (), False, (UNKNOWN, Code.DUPLICATE_KEY)),
-        (Operation.RESCHEDULE, "other", (), False, (REFUSED, Code.TARGET_CHANGED)),
-        (Operation.RESCHEDULE, "other", (), True, (REFUSED, Code.EXTERNAL_INVALID)),
-        (Operation.CANCEL, "other", ("need-privileges",), True, (REFUSED, Code.EXTERNAL_FORBIDDEN)),
-    ],
-)
-def test_an_ambiguous_reply_is_judged_by_what_the_look_found(
-    make_request: MakeRequest,
-    operation: Operation,
-    found: str | None,
-    conditions: tuple[str, ...],
-    unchanged: bool,
-    expected: Judgement,
-) -> None:
-    request, at = make_request(operation), datetime(2026, 1, 1, tzinfo=UTC)
-    events = None
-    if found is not None:
-        text = mapping.new_event(make_request(), at).decode()
-        if found == "own":
-            text = mapping.changed_event(text, make_request(Operation.CANCEL), at).decode().replace("\r\n ", "")
-            key = mapping.read_events(text)[0].key
-            assert key is not None
-            text = text.replace(key, request.native_key())
-        events = mapping.read_events(text)
-    judged = replies.judged_after_look(request, frozenset(conditions), events=events, unchanged=unchanged)
-    assert told(judged) == expected
+@pytest.mark.parametrize("status", [403, 409])
+def test_a_refusal_that_names_what_contradicts_itself_is_unrecognised(settled: Settled, status: int) -> None:
+    named = ("no-uid-conflict", "valid-calendar-data")
+    assert settled(Operation.BOOK, status, None, False, *named) == (UNKNOWN, Code.REPLY_UNRECOGNISED)
 
 
 @pytest.mark.parametrize(
