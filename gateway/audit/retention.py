@@ -5,20 +5,20 @@ nothing about it is open, and a checkpoint vouches for it as it is now: row, len
 every event. A volume is on the disk, and read back, before its attempts' events are deleted; marks and deletion are
 one write of the journal. So a process that dies at any instant leaves the events in the journal, or in a volume and
 marked, and the next run goes on from there. What keeps a key used stays in the journal for ever.
-Refuses: to archive what no checkpoint covers, to delete what it could not read back, and to replace a file that
-holds anything the journal does not.
+Refuses: to archive what no checkpoint covers, to delete what it could not read back, to replace a file, and to delete
+one that the journal has recorded, may yet record, or has not all the events of.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final, cast
 
 from gateway.audit.checkpoint import Head, SealedCheckpoint, attempt_row_digest, meta_digest
-from gateway.audit.volumes import Archived, Shelf, Volume, VolumeHead, opened, shelf
+from gateway.audit.volumes import Archived, Shelf, Volume, VolumeHead, file_digest, fits, opened, shelf
 from gateway.contracts.canonical import digest
 from gateway.contracts.chain import EVENT_DOMAIN, GENESIS
 from gateway.errors import AuditTampered, Conflict, MalformedInput, UsageError
@@ -30,14 +30,15 @@ VOLUME_ATTEMPTS: Final = 500
 
 @dataclass(slots=True)
 class Tally:
-    """What a run has moved, or would move. `event_bytes` is what the journal held of it; `uncovered` are attempts
-    old enough, but not as they are now in the checkpoint."""
+    """What a run has moved, or would move. `event_bytes` is what the journal held of it. Old enough and left all the
+    same: `uncovered` are not as they are now in the checkpoint, `oversized` have more events than a volume holds."""
 
     volumes: int = 0
     attempts: int = 0
     events: int = 0
     event_bytes: int = 0
     uncovered: int = 0
+    oversized: int = 0
 
     def add(self, leaving: list[StoredAttempt]) -> None:
         self.volumes += 1
@@ -80,6 +81,9 @@ class Retention:
         """
         tally = Tally()
         with shelf(directory) as place:
+            with self.journal.archive() as archive:  # a run that died may have left other tries at the last volume
+                left = place.tries(JournalId(archive.meta["journal"]), _last(archive)[0])
+            self._clear(left)
             async for leaving in self._leaving(tally):
                 await self._move(place, leaving)
                 tally.add(leaving)
@@ -96,6 +100,9 @@ class Retention:
                 tally.uncovered += 1
                 continue
             _check(stored, head)
+            if not fits(stored):
+                tally.oversized += 1
+                continue
             leaving.append(stored)
             if len(leaving) == self.size:
                 yield leaving
@@ -105,13 +112,14 @@ class Retention:
 
     async def _move(self, place: Shelf, leaving: list[StoredAttempt]) -> None:
         with self.journal.archive() as archive:
-            journal, last = JournalId(archive.meta["journal"]), _last(archive)
-            number = 1 if last is None else last.number + 1
-            _check_unrecorded(archive, place.path(journal, number))
+            journal, (last, previous) = JournalId(archive.meta["journal"]), _last(archive)
+            earlier = place.tries(journal, last + 1)
+            for path in earlier:
+                _check_redundant(archive, path)
         head = VolumeHead(
             journal=journal,
-            number=number,
-            previous=GENESIS if last is None else last.digest,
+            number=last + 1,
+            previous=previous,
             ended_before=self.before,
             attempts=len(leaving),
             first=leaving[0].position,
@@ -120,12 +128,22 @@ class Retention:
         )
         path, written = place.write(head, leaving)
         _read_back(path, head, leaving)
-        volume = StoredVolume(number, written, head.ended_before.isoformat(), len(leaving))
+        volume = StoredVolume(head.number, written, head.ended_before.isoformat(), len(leaving))
         try:
             await self.journal.archive_events(volume, leaving)
-        except Conflict:  # certainly nothing was deleted, so the file is one copy too many
-            path.unlink()
+        except Conflict:
+            if path not in earlier:  # else a lost statement of an earlier try may record it yet
+                self._clear([path])
             raise
+        self._clear(earlier)  # their number is taken, so that no statement can record them any more
+
+    def _clear(self, paths: Sequence[Path]) -> None:
+        """Delete files that nothing will record, after one more look whether nothing has."""
+        if paths:
+            with self.journal.archive() as archive:
+                for path in paths:
+                    if _redundant(archive, path):
+                        path.unlink()
 
 
 def _check(stored: StoredAttempt, vouched: Head) -> None:
@@ -139,30 +157,39 @@ def _check(stored: StoredAttempt, vouched: Head) -> None:
         raise AuditTampered("an attempt is not what the checkpoint vouches for; run gateway audit verify")
 
 
-def _last(archive: Archive) -> StoredVolume | None:
-    return max(archive.volumes(), key=lambda volume: volume.number, default=None)
+def _last(archive: Archive) -> tuple[int, str]:
+    """Number and digest of the last volume, or of what comes before the first."""
+    return max(((volume.number, volume.digest) for volume in archive.volumes()), default=(0, GENESIS))
 
 
-def _check_unrecorded(archive: Archive, path: Path) -> None:
-    """A file of the next volume's name is what a run that died left, if the journal still holds all that is in it.
+def _check_redundant(archive: Archive, path: Path) -> None:
+    """A file of the next volume's number is what a run that died left, if nothing is in it that is not elsewhere.
     Otherwise the journal was put back to an earlier day, and the file may hold the only copy of what came after."""
-    if not path.exists():
-        return
-    try:
-        with opened(path) as volume:
-            redundant = all(_held(archive, each) for each in volume.attempts())
-    except MalformedInput:
-        redundant = False
-    if not redundant:
+    if not _redundant(archive, path):
         raise Conflict(
             f"{path.name} is there already and the journal does not know it; keep it elsewhere if the journal was "
             "restored from a copy, since it may hold what the copy lacks"
         )
 
 
+def _redundant(archive: Archive, path: Path) -> bool:
+    """Whether the file is no recorded volume, and all that is in it is in the journal or in a volume that is."""
+    try:
+        if file_digest(path) in {volume.digest for volume in archive.volumes()}:
+            return False
+        with opened(path) as volume:
+            return all(_held(archive, each) for each in volume.attempts())
+    except MalformedInput:
+        return False
+
+
 def _held(archive: Archive, each: Archived) -> bool:
     stored = archive.attempt(each.entry.attempt)
-    return stored is not None and stored.events == each.events
+    if stored is None:
+        return False
+    if stored.volume is None:
+        return stored.events == each.events
+    return stored.end == (len(each.events), each.events[-1].hash)
 
 
 def _read_back(path: Path, head: VolumeHead, leaving: list[StoredAttempt]) -> None:

@@ -39,17 +39,20 @@ def verify_file(
     keys: Keyring | TrustedKeys,
     volumes: Sequence[Path] | None = None,
     discarded: Collection[int] = (),
+    *,
+    any_server: bool = False,
 ) -> Report:
     """Verify a journal: a file, or a URL of PostgreSQL. What cannot be read as a journal is a flaw like any other.
 
     `checkpoints` are the texts that the verifier kept (`checkpoint.write`), in any order; `volumes` all files of the
-    archive but those whose numbers are `discarded`, or None where they are not at hand. Raises `ConfigurationError`
-    where there is no file, `JournalUnavailable` where no server answers.
+    archive but those whose numbers are `discarded`, or None where they are not at hand. With `any_server` a standby
+    will do: verification trusts nothing that it is told. Raises `ConfigurationError` where there is no file,
+    `JournalUnavailable` where no server answers.
     """
     if isinstance(where, Path) and not where.is_file():
         raise ConfigurationError(f"there is no journal at {where.name}")
     try:
-        with open_archive(where) as archive:
+        with open_archive(where, any_server=any_server) as archive:
             return verify_archive(archive, checkpoints, keys, volumes, discarded)
     except (ConfigurationError, AuditTampered) as error:
         if isinstance(where, str) and isinstance(error, ConfigurationError):

@@ -184,16 +184,19 @@ class Shelf:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def path(self, journal: JournalId, number: int) -> Path:
-        return self._directory / f"{journal}-{number:06d}{SUFFIX}"
+    def tries(self, journal: JournalId, number: int) -> list[Path]:
+        """The files that were written as the volume of this number: of several tries, one at most is recorded."""
+        return sorted(self._directory.glob(f"{journal}-{number:06d}*{SUFFIX}"))
 
     def write(self, head: VolumeHead, attempts: Sequence[StoredAttempt]) -> tuple[Path, str]:
-        """Make the volume, or replace a file of that name; answers path and digest once both are durable.
+        """Make the volume; answers path and digest once both are durable.
 
-        A half-written file has another name, which the next try overwrites. Raises `DocumentError`.
+        Its name ends in its digest, so that no try replaces what another has written: an answer that was lost may
+        yet record that one. A half-written file has another name, which the next try overwrites. Raises
+        `DocumentError`.
         """
-        path = self.path(head.journal, head.number)
-        unfinished = path.with_name(f".{path.name}.new")
+        name = f"{head.journal}-{head.number:06d}"
+        unfinished = self._directory / f".{name}{SUFFIX}.new"
         try:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, OWNER_FILE)
             with os.fdopen(descriptor, "wb") as file:
@@ -201,11 +204,18 @@ class Shelf:
                     packed.writelines(_spelled(head, attempts))
                 file.flush()
                 os.fsync(file.fileno())
-            unfinished.replace(path)
-            sync_directory(path.parent)
+            written = file_digest(unfinished)
+            path = unfinished.replace(self._directory / f"{name}-{written}{SUFFIX}")
+            sync_directory(self._directory)
         except OSError as error:
             raise DocumentError(f"a volume could not be written ({error.strerror}); nothing was deleted") from None
-        return path, file_digest(path)
+        return path, written
+
+
+def fits(stored: StoredAttempt) -> bool:
+    """Whether a volume may hold this attempt's events: what is too long to be read must not be written."""
+    lines = [len(line) for line in _event_lines(stored)]
+    return max(lines) <= MAX_LINE_BYTES and sum(lines) <= MAX_ATTEMPT_BYTES
 
 
 @contextmanager
@@ -236,10 +246,11 @@ def _spelled(head: VolumeHead, attempts: Sequence[StoredAttempt]) -> Iterator[by
             head=stored.events[-1].hash,
         )
         yield b'{"attempt":%s}\n' % entry.canonical()
-        lines = [b'{"hash":"%s","event":%s}\n' % (event.hash.encode(), event.body.encode()) for event in stored.events]
-        if sum(map(len, lines)) > MAX_ATTEMPT_BYTES:
-            raise DocumentError("an attempt's events are too long for a volume; nothing was deleted")
-        yield from lines
+        yield from _event_lines(stored)
+
+
+def _event_lines(stored: StoredAttempt) -> Iterator[bytes]:
+    return (b'{"hash":"%s","event":%s}\n' % (event.hash.encode(), event.body.encode()) for event in stored.events)
 
 
 def _lines(file: gzip.GzipFile) -> Iterator[bytes]:

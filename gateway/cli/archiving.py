@@ -114,6 +114,9 @@ def _report(answer: Answer, tally: Tally, *, planned: bool, compacted: bool, dir
     if tally.uncovered:
         stays = f"{tally.uncovered} more are old enough, but not as they are now in the latest checkpoint"
         facts.append(Fact("left", stays, Tone.CARE))
+    if tally.oversized:
+        stays = f"{tally.oversized} more have too many events, or too long ones, for a volume; they stay in the journal"
+        facts.append(Fact("left", stays, Tone.CARE))
     said = "nothing to archive"
     if tally.attempts:
         said = "would be archived; nothing was moved" if planned else "archived; keep a copy of the volumes elsewhere"
@@ -127,6 +130,7 @@ def _report(answer: Answer, tally: Tally, *, planned: bool, compacted: bool, dir
         "event_bytes": tally.event_bytes,
         "volumes": tally.volumes,
         "uncovered": tally.uncovered,
+        "oversized": tally.oversized,
         "directory": str(directory),
         "compacted": compacted,
     }

@@ -441,7 +441,8 @@ class Journal(Protocol):
         ...
 
     def archive(self) -> AbstractContextManager[Archive]:
-        """Everything, for checkpoints and exports. Blocking; meant for commands, not for the path of a commit."""
+        """Everything, as the server that writes has it, for checkpoints, exports and archiving. Blocking; meant for
+        commands, not for the path of a commit."""
         ...
 
     async def aclose(self) -> None: ...

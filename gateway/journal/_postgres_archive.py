@@ -20,15 +20,18 @@ _REFERRING: Final = ("events", "records", "triggers", "holds", "siblings")
 
 
 @contextmanager
-def open_archive(url: str) -> Iterator[PostgresArchive]:
+def open_archive(url: str, *, any_server: bool = False) -> Iterator[PostgresArchive]:
     """One consistent look: a snapshot that the server keeps until the context ends, read a few rows at a time.
+
+    It is the server that writes, whatever else the URL asks for: what is decided by this look must not be decided by
+    what a standby has not heard of yet. With `any_server`, whichever answers first.
 
     Raises `ConfigurationError` where there is no journal of this schema, `JournalUnavailable` where there is no
     server, `AuditTampered` where what is stored cannot be read.
     """
     try:
-        # A standby may be read, too: verification trusts nothing that it is told.
-        connection = psycopg.connect(url, **(parameters(url) | {"target_session_attrs": "any"}))
+        attributes = {"target_session_attrs": "any" if any_server else "read-write"}
+        connection = psycopg.connect(url, **(parameters(url) | attributes))
     except psycopg.Error:
         raise JournalUnavailable(UNREACHABLE) from None
     try:

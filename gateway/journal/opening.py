@@ -78,15 +78,18 @@ async def open_journal(home: Path, address: str, key: bytes) -> Journal:
 
 
 @contextmanager
-def open_archive(where: Path | str) -> Iterator[Archive]:
-    """A whole journal, to be read. Raises `ConfigurationError`, `AuditTampered`; `JournalUnavailable` for a URL."""
+def open_archive(where: Path | str, *, any_server: bool = False) -> Iterator[Archive]:
+    """A whole journal, to be read: of a URL's servers the one that writes or, with `any_server`, a standby as well.
+
+    Raises `ConfigurationError`, `AuditTampered`; `JournalUnavailable` for a URL.
+    """
     if isinstance(where, str) and where.startswith(SCHEME):
         if fault := fault_of(where):
             raise ConfigurationError(f"the journal's URL: {fault}")
         _need_driver()
         from gateway.journal import _postgres_archive  # noqa: PLC0415 — an extra: only where a URL is given
 
-        with _postgres_archive.open_archive(where) as archive:
+        with _postgres_archive.open_archive(where, any_server=any_server) as archive:
             yield archive
         return
     from gateway.journal import _sqlite_archive  # noqa: PLC0415 — each database is imported where it is used

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway.audit import volumes
 from gateway.clock import SystemClock
 from gateway.contracts.proposal import Proposal
 from gateway.contracts.references import AttemptId, ConnectionId, DecisionId, ServiceId
@@ -501,6 +502,22 @@ def test_old_events_are_archived_and_read_back(practice: Any, tmp_path: Path) ->
     assert flaws == [{"code": "VOLUME_MISSING", "where": "volume 1"}]
     said = practice.ask("audit", "verify", "--archive", str(tmp_path / "empty"), "--discarded", "1")
     assert (said["intact"], said["not_at_hand"]) == (True, 1)
+
+
+def test_an_attempt_that_no_volume_could_hold_is_counted_and_stays(
+    practice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    practice.ask("commit", practice.approved())
+    before = shortly_after()
+    practice.ask("audit", "checkpoint")
+    with monkeypatch.context() as small:
+        small.setattr(volumes, "MAX_ATTEMPT_BYTES", 1000)
+        moved = practice.ask("audit", "archive", "--before", before)
+        assert (moved["attempts"], moved["uncovered"], moved["oversized"]) == (0, 0, 1)
+        assert "1 more have too many events" in practice.run("audit", "archive", "--before", before).out
+    moved = practice.ask("audit", "archive", "--before", before)
+    assert (moved["attempts"], moved["oversized"]) == (1, 0)
+    assert "left" not in practice.run("audit", "archive", "--before", before).out
 
 
 def test_archiving_refuses_what_makes_no_sense(practice: Any) -> None:

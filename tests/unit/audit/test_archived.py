@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from gateway.audit import FlawCode, Report, verify_file
-from gateway.audit.volumes import MAX_ATTEMPT_BYTES, MAX_LINE_BYTES, archived_links, opened, shelf, volumes_at
+from gateway.audit.volumes import MAX_ATTEMPT_BYTES, MAX_LINE_BYTES, archived_links, opened, volumes_at
 from gateway.contracts.canonical import digest
 from gateway.contracts.chain import EVENT_DOMAIN, GENESIS, Link
 from gateway.contracts.references import AttemptId
 from gateway.contracts.signals import Event, Signal
-from gateway.errors import AuditTampered, DocumentError, MalformedInput
-from gateway.journal import JournalId, StoredEvent
+from gateway.errors import AuditTampered, MalformedInput
+from gateway.journal import JournalId
 from gateway.journal._sqlite_archive import open_archive
 
 Lines = list[dict[str, Any]]
@@ -485,15 +485,6 @@ def test_an_attempt_that_would_fill_the_verifiers_memory_is_no_attempt(site: Sit
     assert (FlawCode.VOLUME_INVALID in codes(site.verify())) is recorded
     with opened(site.volumes[0]) as volume, pytest.raises(MalformedInput, match="longer"):
         next(volume.attempts())
-
-
-def test_an_attempt_that_no_volume_could_give_back_is_not_archived(site: Site, tmp_path: Path) -> None:
-    with open_archive(site.world.path) as archive:
-        stored = next(each for each in archive.attempts() if each.events)
-    long = StoredEvent(1, "x" * MAX_ATTEMPT_BYTES, stored.events[0].hash)
-    with opened(site.volumes[0]) as volume, shelf(tmp_path / "shelf") as shelved, pytest.raises(DocumentError):
-        shelved.write(volume.head, [replace(stored, events=(long,))])
-    assert volumes_at([tmp_path / "shelf"]) == []
 
 
 def test_attempts_swapped_between_volumes_are_found(site: Site) -> None:

@@ -23,7 +23,7 @@ from gateway.audit.checkpoint import volumes_digest
 from gateway.audit.retention import Retention
 from gateway.audit.volumes import archived_links, opened, volumes_at
 from gateway.contracts.references import AttemptId
-from gateway.errors import AuditTampered, Conflict, DocumentError, UsageError
+from gateway.errors import AuditTampered, Conflict, DocumentError, JournalFailed, UsageError
 from gateway.journal import StoredAttempt
 from gateway.journal._sqlite_archive import open_archive
 from gateway.signatures import TrustedKeys
@@ -218,7 +218,7 @@ async def test_what_is_not_as_the_checkpoint_says_is_not_archived(
     assert all(each.volume is None for each in attempts(world.path))
 
 
-async def test_a_file_left_by_a_run_that_died_is_overwritten(world: Any, tmp_path: Path) -> None:
+async def test_a_file_left_by_a_run_that_died_is_made_again(world: Any, tmp_path: Path) -> None:
     kept, archive = world.checkpoint(), tmp_path / "archive"
     shutil.copy(world.path, tmp_path / "before.db")
     await world.archive(archive, kept=kept)
@@ -228,7 +228,143 @@ async def test_a_file_left_by_a_run_that_died_is_overwritten(world: Any, tmp_pat
     shutil.copy(tmp_path / "before.db", world.path)  # file written, journal not yet told
     tally = await world.archive(archive, kept=kept, size=2)
     assert tally.volumes == 2
+    assert file not in volumes_at([archive])
     assert verify_file(world.path, [kept], world.keyring, volumes_at([archive])).flaws == ()
+
+
+LATER = NOW + timedelta(days=1)
+
+
+class Tries:
+    """Runs of archiving into one directory, whose one write to the journal goes as the test says."""
+
+    def __init__(self, world: Any, directory: Path) -> None:
+        self.world = world
+        self.directory = directory
+        self.kept = world.checkpoint()
+        self.given: list[Any] = []
+
+    @property
+    def files(self) -> list[Path]:
+        return volumes_at([self.directory]) if self.directory.exists() else []
+
+    async def run(self, before: datetime, write: Any = None) -> None:
+        """`before` is in a volume's head: another one makes another file."""
+        journal = self.world.open()
+        told = journal.archive_events
+
+        async def archive_events(*words: Any) -> None:
+            self.given.append(words)
+            await (told(*words) if write is None else write(told))
+
+        journal.archive_events = archive_events
+        run = Retention(journal=journal, vouching=self.world.sealed(self.kept), before=before)
+        try:
+            _ = [tally async for tally in run.run(self.directory)]
+        finally:
+            await journal.aclose()
+
+    def flaws(self) -> Any:
+        return verify_file(self.world.path, [self.kept], self.world.keyring, self.files).flaws
+
+
+@pytest.fixture
+def tries(world: Any, tmp_path: Path) -> Tries:
+    return Tries(world, tmp_path / "archive")
+
+
+async def unanswered(_told: Any) -> None:
+    raise JournalFailed
+
+
+@pytest.mark.requirement("AUDIT-29")
+async def test_a_volume_whose_answer_was_lost_outlives_the_next_run_and_is_recorded_after_all(tries: Tries) -> None:
+    """The lost statement still waits in the server, and goes through before the next run's own."""
+    with pytest.raises(JournalFailed):
+        await tries.run(LATER, unanswered)
+    [first] = tries.files
+
+    async def both(told: Any) -> None:
+        assert first in tries.files
+        for words in tries.given:
+            await told(*words)
+
+    with pytest.raises(Conflict):
+        await tries.run(LATER + timedelta(days=1), both)
+    assert tries.files == [first]
+    assert tries.flaws() == ()
+    assert all(not each.events for each in attempts(tries.world.path) if each.volume is not None)
+    await tries.run(LATER + timedelta(days=2))
+    assert tries.files == [first]
+
+
+async def refused(_told: Any) -> None:
+    raise Conflict
+
+
+async def test_a_refused_volumes_file_is_one_copy_too_many(tries: Tries) -> None:
+    with pytest.raises(Conflict):
+        await tries.run(LATER, refused)
+    assert tries.files == []
+
+
+@pytest.mark.requirement("AUDIT-29")
+async def test_a_refused_volumes_file_that_an_earlier_try_made_stays_until_its_number_is_taken(tries: Tries) -> None:
+    """The earlier try's statement may be on its way still."""
+    with pytest.raises(JournalFailed):
+        await tries.run(LATER, unanswered)
+    [first] = tries.files
+    with pytest.raises(Conflict):
+        await tries.run(LATER, refused)
+    assert tries.files == [first]
+    await tries.run(LATER + timedelta(days=1))
+    [second] = tries.files
+    assert first != second
+    assert tries.flaws() == ()
+
+
+async def test_what_a_run_left_that_died_after_the_journals_write_is_cleared_by_the_next(tries: Tries) -> None:
+    async def died(told: Any) -> None:
+        await told(*tries.given[-1])
+        raise KeyboardInterrupt
+
+    with pytest.raises(JournalFailed):
+        await tries.run(LATER, unanswered)
+    with pytest.raises(KeyboardInterrupt):
+        await tries.run(LATER + timedelta(days=1), died)
+    assert len(tries.files) == 2
+    assert tries.flaws() != ()
+    await tries.run(LATER)  # which finds nothing to move
+    assert len(tries.files) == 1
+    assert tries.flaws() == ()
+
+
+async def test_a_try_that_holds_other_events_than_the_journal_is_not_deleted(tries: Tries) -> None:
+    with pytest.raises(JournalFailed):
+        await tries.run(LATER, unanswered)
+    [first] = tries.files
+    first.write_bytes(gzip.compress(gzip.decompress(first.read_bytes()).replace(b"SLOT_TAKEN", b"SLOT_TAKE2")))
+    with pytest.raises(Conflict, match="restored from a copy"):
+        await tries.run(LATER + timedelta(days=1))
+    assert tries.files == [first]
+
+
+@pytest.mark.parametrize("limit", ["MAX_LINE_BYTES", "MAX_ATTEMPT_BYTES"])
+async def test_what_is_too_long_for_a_volume_stays_and_the_rest_leaves(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    journal = world.open()
+    finished = [each async for each in journal.archivable(LATER)]
+    await journal.aclose()
+    lines = {each.attempt: [len(line) for line in volumes._event_lines(each)] for each in finished}
+    sizes = {name: max(found) if limit == "MAX_LINE_BYTES" else sum(found) for name, found in lines.items()}
+    kept = world.checkpoint()
+    monkeypatch.setattr(volumes, limit, max(sizes.values()) - 1)
+    long = {name for name, size in sizes.items() if size == max(sizes.values())}
+    tally = await world.archive(tmp_path / "archive", kept=kept)
+    assert (tally.attempts, tally.uncovered, tally.oversized) == (4 - len(long), 0, len(long))
+    assert {each.attempt for each in attempts(world.path) if each.attempt in lines and each.volume is None} == long
+    assert verify_file(world.path, [kept], world.keyring, volumes_at([tmp_path / "archive"])).flaws == ()
 
 
 async def test_a_file_that_holds_what_the_journal_does_not_is_never_overwritten(world: Any, tmp_path: Path) -> None:
@@ -270,7 +406,8 @@ async def test_two_runs_at_once_archive_each_attempt_once(world: Any, tmp_path: 
     files = volumes_at([tmp_path / "a", tmp_path / "b"])
     report = verify_file(world.path, [kept], world.keyring, files)
     assert (report.flaws, report.archived, report.absent) == ((), 4, 0)
-    assert len(files) == 4 - rest.attempts + rest.volumes
+    copies = {volumes.file_digest(file) for file in files}  # a try that another run made to the byte is no flaw
+    assert len(copies) == 4 - rest.attempts + rest.volumes
 
 
 async def test_a_full_disk_stops_the_run_and_nothing_is_deleted(world: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -15,10 +16,12 @@ from gateway.audit import FlawCode, checkpoint, verify_file
 from gateway.audit.retention import Retention
 from gateway.audit.volumes import volumes_at
 from gateway.contracts.references import AttemptId
+from gateway.errors import Conflict, JournalFailed, JournalUnavailable
 from gateway.journal._postgres import PostgresJournal
 from gateway.journal.opening import open_archive
 from gateway.signatures import Keyring, TrustedKeys
 from gateway.surfaces.sign import sign
+from gateway.testing.postgres_wire import Cut
 
 NOW = datetime(2030, 1, 7, 9, 0, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -58,6 +61,66 @@ async def test_archived_and_verified_with_and_without_volumes(
     found[1].unlink()
     report = verify_file(postgres_url, [kept], world.keyring, found[:1])
     assert {flaw.code for flaw in report.flaws} == {FlawCode.VOLUME_MISSING}
+
+
+LOOKING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT journal_archive%' AND wait_event = 'advisory'"
+
+
+@pytest.mark.requirement("AUDIT-29")
+async def test_a_volume_outlives_the_run_that_comes_while_its_lost_statement_still_waits(
+    other_world: Any, postgres: Any, postgres_wire: Any, postgres_url: str, tmp_path: Path
+) -> None:
+    world = other_world
+    schema = postgres_url.rpartition("&")[2]
+    cut = f"postgresql://gateway@127.0.0.1:{postgres_wire.port}/postgres?sslmode=disable&gssencmode=disable&{schema}"
+    lost, journal = [await PostgresJournal.open(url, key=bytes(32)) for url in (cut, postgres_url)]
+    await world.attempt(journal, await world.propose(journal), world.ends.APPLIED)
+    with journal.archive() as archive:
+        statement, heads = checkpoint.draw(archive, world.practice, NOW)
+    kept = checkpoint.write(sign(statement, world.key), heads)
+
+    async def run(through: PostgresJournal, before: datetime) -> None:
+        retention = Retention(journal=through, vouching=world.sealed(kept), before=before)
+        _ = [tally async for tally in retention.run(tmp_path / "archive")]
+
+    async def waiting(count: int) -> None:
+        while len((await asyncio.to_thread(postgres.psql, LOOKING)).split()) < count:
+            await asyncio.sleep(0.01)
+
+    lost.archive = journal.archive  # type: ignore[method-assign]  # it blocks the loop in which the wire is served
+    with psycopg.connect(postgres_url) as holder:
+        holder.execute("SELECT journal_lock()")
+        postgres_wire.arm(Cut.SENT, b"journal_archive")
+        with pytest.raises(JournalFailed):
+            await run(lost, LATER)
+        await waiting(1)
+        again = asyncio.create_task(run(journal, LATER + timedelta(days=1)))
+        await waiting(2)
+        holder.rollback()
+    with pytest.raises(Conflict):
+        await again
+    await lost.aclose()
+    await journal.aclose()
+    report = verify_file(postgres_url, [kept], world.keyring, volumes_at([tmp_path / "archive"]))
+    assert (report.flaws, report.archived, report.absent) == ((), 1, 0)
+
+
+async def test_a_role_that_only_reads_verifies_what_it_could_not_archive(
+    postgres: Any, postgres_url: str, other_world: Any
+) -> None:
+    journal = await PostgresJournal.open(postgres_url, key=bytes(32))
+    await other_world.attempt(journal, await other_world.propose(journal), other_world.ends.APPLIED)
+    await journal.aclose()
+    schema = postgres_url.rpartition("%3D")[2]
+    reader = f"r{schema}"
+    postgres.psql(f"CREATE ROLE {reader} LOGIN; ALTER ROLE {reader} SET default_transaction_read_only = on")
+    postgres.psql(f"GRANT USAGE ON SCHEMA {schema} TO {reader}")
+    postgres.psql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}")
+    url = postgres_url.replace("gateway@", f"{reader}@")
+    report = verify_file(url, [], other_world.keyring, any_server=True)
+    assert (report.flaws, report.attempts) == ((), 1)
+    with pytest.raises(JournalUnavailable):
+        verify_file(url, [], other_world.keyring)
 
 
 async def test_a_journal_of_an_earlier_schema_is_brought_up_to_date(

@@ -14,6 +14,8 @@ from gateway.audit.volumes import (
     MAX_LINE_BYTES,
     Archived,
     VolumeHead,
+    file_digest,
+    fits,
     opened,
     shelf,
     volumes_at,
@@ -36,13 +38,22 @@ HEAD = VolumeHead(
 FIRST = b'{"volume":%s}\n' % HEAD.canonical()
 
 
-def written(directory: Path, *bodies: str) -> tuple[Path, tuple[StoredEvent, ...]]:
-    """A volume of one attempt with events of these texts."""
+FRAME = len(b'{"hash":"","event":}\n') + 64
+"""What a line of an event has around it."""
+
+
+def attempt(*bodies: str) -> StoredAttempt:
+    """An attempt with events of these texts."""
     events = tuple(StoredEvent(number, body, "0" * 64) for number, body in enumerate(bodies, start=1))
-    stored = StoredAttempt({"attempt": AttemptId.random(), "position": 1}, (), events)
+    return StoredAttempt({"attempt": AttemptId.random(), "position": 1}, (), events)
+
+
+def written(directory: Path, *bodies: str) -> tuple[Path, tuple[StoredEvent, ...]]:
+    """A volume of one such attempt."""
+    stored = attempt(*bodies)
     with shelf(directory) as shelved:
         path, _ = shelved.write(HEAD, [stored])
-    return path, events
+    return path, stored.events
 
 
 def read(path: Path) -> Sequence[Archived]:
@@ -63,11 +74,40 @@ def test_a_text_that_is_no_utf_8_is_read_for_the_verifier_to_judge(tmp_path: Pat
 
 
 def test_lines_and_attempts_of_the_greatest_length_are_written_and_read(tmp_path: Path) -> None:
-    frame = len(b'{"hash":"","event":}\n') + 64
-    path, events = written(tmp_path, *["x" * (MAX_LINE_BYTES - frame)] * (MAX_ATTEMPT_BYTES // MAX_LINE_BYTES))
+    bodies = ["x" * (MAX_LINE_BYTES - FRAME)] * (MAX_ATTEMPT_BYTES // MAX_LINE_BYTES)
+    path, events = written(tmp_path, *bodies)
+    assert fits(attempt(*bodies))
     lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)[2:]
     assert ({len(line) for line in lines}, sum(map(len, lines))) == ({MAX_LINE_BYTES}, MAX_ATTEMPT_BYTES)
     assert [each.events for each in read(path)] == [events]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [[MAX_LINE_BYTES + 1], [MAX_LINE_BYTES - 100] * 15 + [MAX_LINE_BYTES // 2, MAX_LINE_BYTES // 2 + 1501]],
+    ids=["a line", "an attempt"],
+)
+def test_what_is_longer_by_a_byte_would_not_be_read_and_does_not_fit(tmp_path: Path, lines: list[int]) -> None:
+    assert lines[0] == MAX_LINE_BYTES + 1 or sum(lines) == MAX_ATTEMPT_BYTES + 1
+    bodies = ["x" * (line - FRAME) for line in lines]
+    path, _ = written(tmp_path, *bodies)
+    with pytest.raises(MalformedInput, match="long"):
+        read(path)
+    assert not fits(attempt(*bodies))
+
+
+def test_tries_at_one_volume_replace_one_another_only_where_they_are_the_same(tmp_path: Path) -> None:
+    paths = [written(tmp_path, "{}")[0] for _ in range(2)]  # of two attempts, whose names differ
+    assert len(set(paths)) == 2
+    assert [path.name for path in paths] == [f"{HEAD.journal}-000001-{file_digest(path)}.jsonl.gz" for path in paths]
+    for other in (f"{HEAD.journal}-000002.jsonl.gz", f"{JournalId.random()}-000001.jsonl.gz"):
+        (tmp_path / other).touch()
+    earlier = tmp_path / f"{HEAD.journal}-000001.jsonl.gz"  # as they were named before
+    earlier.touch()
+    with shelf(tmp_path) as shelved:
+        assert shelved.tries(HEAD.journal, 1) == sorted([earlier, *paths])
+        again = attempt("{}")
+        assert shelved.write(HEAD, [again]) == shelved.write(HEAD, [again])
 
 
 def test_a_line_is_read_to_the_greatest_length_and_no_further(tmp_path: Path) -> None:

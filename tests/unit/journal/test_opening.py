@@ -99,16 +99,16 @@ async def test_a_url_is_handed_to_postgresql_with_the_key(monkeypatch: pytest.Mo
         opened.append((url, key))
 
     @contextmanager
-    def read_there(url: str) -> Iterator[None]:
-        opened.append(url)
+    def read_there(url: str, *, any_server: bool) -> Iterator[None]:
+        opened.append((url, any_server))
         yield
 
     monkeypatch.setattr(PostgresJournal, "open", open_there)
     monkeypatch.setattr(_postgres_archive, "open_archive", read_there)
     await open_journal(tmp_path, GOOD[1], bytes(32))
-    with open_archive(GOOD[1]):
+    with open_archive(GOOD[1]), open_archive(GOOD[1], any_server=True):
         pass
-    assert opened == [(GOOD[1], bytes(32)), GOOD[1]]
+    assert opened == [(GOOD[1], bytes(32)), (GOOD[1], False), (GOOD[1], True)]
 
 
 async def test_a_missing_driver_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

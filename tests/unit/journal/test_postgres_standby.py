@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import pytest
 
 from gateway.contracts.words import End
 from gateway.errors import ConfigurationError, JournalFailed, JournalUnavailable
-from gateway.journal import Admission
+from gateway.journal import Admission, StoredVolume
 from gateway.journal._postgres import PostgresJournal
 from gateway.journal.opening import open_archive
 from gateway.testing.postgres import PostgresServer, launched
@@ -60,7 +61,7 @@ async def test_what_was_acknowledged_is_at_the_standby_when_the_primary_dies(pai
         await asyncio.sleep(0.01)
     await asyncio.to_thread(primary.kill)
     await asyncio.gather(*callers)
-    with open_archive(standby.url()) as archive:  # a standby may be read before it takes over
+    with open_archive(standby.url(), any_server=True) as archive:  # a standby may be read before it takes over
         assert {entry.attempt.identity.attempt for entry in done} <= {row.attempt for row in archive.attempts()}
     await asyncio.to_thread(standby.psql, "SELECT pg_promote()")
     for entry in done:
@@ -70,4 +71,28 @@ async def test_what_was_acknowledged_is_at_the_standby_when_the_primary_dies(pai
     known = {entry.attempt.identity.attempt for entry in (*done, *doubtful)}
     assert {file.attempt for file in await journal.orphans()} <= known
     assert (await journal.append(tell.ended(done[0], End.UNKNOWN))).admission is Admission.ADMITTED
+    await journal.aclose()
+
+
+@pytest.mark.requirement("AUDIT-29")
+async def test_what_is_decided_by_a_look_is_looked_up_where_it_is_written(pair: Any, tell: Any) -> None:
+    """A standby acknowledges what it has not replayed yet; volumes, checkpoints and deletions must not rest on it."""
+    primary, standby = pair
+    url = both(standby, primary)
+    journal = await PostgresJournal.open(url, key=KEY)
+    while not standby.psql("SELECT to_regclass('volumes')"):
+        await asyncio.sleep(0.02)
+    standby.psql("SELECT pg_wal_replay_pause()")
+    attempt, _ = await tell.run(journal, await tell.case().recorded(journal), End.REFUSED)
+    found = [each async for each in journal.archivable(tell.now + timedelta(days=1))]
+    await journal.archive_events(StoredVolume(1, "x", "2031-01-01T00:00:00+00:00", 1), found)
+    for look in (journal.archive(), open_archive(url), open_archive(f"{url}&target_session_attrs=any")):
+        with look as archive:
+            assert [volume.number for volume in archive.volumes()] == [1]
+            assert [(row.attempt, row.events) for row in archive.attempts()] == [(attempt, ())]
+    with open_archive(url, any_server=True) as archive:
+        assert list(archive.volumes()) == []
+    with pytest.raises(JournalUnavailable), open_archive(standby.url()):
+        pass
+    standby.psql("SELECT pg_wal_replay_resume()")
     await journal.aclose()
