@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
 import select
 import socket
 from collections.abc import Sequence
@@ -29,7 +28,8 @@ LOCK_SECONDS: Final = 5.0
 """How long a statement waits for other writers of the same journal."""
 STATEMENT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 20.0
-"""How long an answer is waited for, the commit's sync and its replication included; then the session is given up."""
+"""How long an answer is waited for, the commit's sync and its replication included; then the session is given up. As
+long a server is looked for, however many the URL names and however long their names are looked up."""
 CONNECT_SECONDS: Final = 5
 MIN_VERSION: Final = 140_000
 _MAX_MESSAGES: Final = 16
@@ -100,10 +100,11 @@ class Connection:
     ) -> tuple[Connection, Proof]:
         """Raises `JournalUnavailable` where no session can be had, `ConfigurationError` for one not to be trusted."""
         try:
-            raw = await psycopg.AsyncConnection.connect(
-                url, autocommit=True, row_factory=dict_row, prepare_threshold=None, **parameters(url)
-            )
-        except psycopg.Error:
+            async with asyncio.timeout(answer_seconds):
+                raw = await psycopg.AsyncConnection.connect(
+                    url, autocommit=True, row_factory=dict_row, prepare_threshold=None, **parameters(url)
+                )
+        except (psycopg.Error, TimeoutError):
             raise JournalUnavailable(UNREACHABLE) from None
         connection = cls(raw, answer_seconds)
         try:
@@ -123,7 +124,7 @@ class Connection:
     async def call(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
         """One statement and its rows; raises `Refused` or `Lost`. Cancelling the caller does not take it back."""
         task = asyncio.ensure_future(self._execute(query, values))
-        task.add_done_callback(_noticed)
+        task.add_done_callback(noticed)
         done, _ = await asyncio.wait({task}, timeout=self._answer_seconds)
         if not done:
             self.sever()
@@ -164,9 +165,14 @@ class Connection:
     def sever(self) -> None:
         """End the session without asking the server to cancel: a cancelled commit may be half replicated."""
         if self._raw.pgconn.status == pq.ConnStatus.OK:
-            # A twin of the descriptor: closing libpq's own while it is waited on could hit a stranger's.
-            with socket.socket(fileno=os.dup(self._raw.pgconn.socket)) as twin, suppress(OSError):
-                twin.shutdown(socket.SHUT_RDWR)
+            # libpq's own descriptor, shut and not closed: to close it while it is waited on could hit a stranger's.
+            # Lent and taken back, since a twin of it is not to be had where the process has no descriptor left.
+            with suppress(OSError):
+                lent = socket.socket(fileno=self._raw.pgconn.socket)
+                try:
+                    lent.shutdown(socket.SHUT_RDWR)
+                finally:
+                    lent.detach()
 
     async def close(self) -> None:
         await self._raw.close()
@@ -182,8 +188,8 @@ def _readable(descriptor: int) -> bool:
     return bool(poll.poll(0))
 
 
-def _noticed(task: asyncio.Task[Any]) -> None:
-    """An abandoned call's error has been seen: its caller was cancelled."""
+def noticed(task: asyncio.Task[Any]) -> None:
+    """An abandoned task's error has been seen: whoever waited for it was cancelled."""
     if not task.cancelled():
         task.exception()
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from gateway.contracts.references import OwnerId
 from gateway.errors import AuditTampered, ConfigurationError, JournalFailed, JournalUnavailable
 from gateway.journal._key import SiblingKey
-from gateway.journal._postgres_connection import Connection, Lost, Proof, Refused
+from gateway.journal._postgres_connection import Connection, Lost, Proof, Refused, noticed
 from gateway.journal._postgres_schema import prepare, recognise
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +122,33 @@ class Session:
             await self.connection.close()
 
 
+class Shared(Generic[T]):
+    """One try at a time: whoever asks while it lasts takes its end, so that nobody waits for others' failures first.
+    A caller that is cancelled does not end it."""
+
+    def __init__(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._attempt = attempt
+        self._running: asyncio.Task[T] | None = None
+
+    async def __call__(self) -> T:
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._attempt())
+            self._running.add_done_callback(noticed)
+        return await asyncio.shield(self._running)
+
+    async def over(self) -> None:
+        """Wait for the try that lasts, if one does."""
+        if self._running is not None:
+            await asyncio.wait({self._running})
+
+
 class Line:
     """One connection for questions. Raises `JournalUnavailable` for whatever keeps an answer from coming."""
 
     def __init__(self, server: Server, connection: Connection) -> None:
         self._server = server
         self._connection = connection
-        self._connecting = asyncio.Lock()
+        self._again = Shared(self._connect)
 
     async def ask(
         self, query: str, values: Sequence[Any] | dict[str, Any] = (), *, writes: bool = False
@@ -144,11 +166,13 @@ class Line:
             raise JournalUnavailable(f"the journal's server did not answer ({refusal.sqlstate})") from None
 
     async def _connected(self) -> Connection:
-        async with self._connecting:
-            if not self._connection.alive():
-                await self._connection.close()
-                self._connection = await self._server.connect()
-            return self._connection
+        return self._connection if self._connection.alive() else await self._again()
+
+    async def _connect(self) -> Connection:
+        await self._connection.close()
+        self._connection = await self._server.connect()
+        return self._connection
 
     async def close(self) -> None:
+        await self._again.over()
         await self._connection.close()

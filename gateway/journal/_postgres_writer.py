@@ -4,6 +4,7 @@ Owns: group commit within the process, and what a failure means. Where the serve
 nothing is recorded: `JournalUnavailable`. Where the session was lost before the answer came, a new one, under a new
 owner, is asked what is recorded; where there is none to be had, nobody can tell: `JournalFailed`. Nothing is sent
 twice.
+Refuses: to go on after a failure that nothing here foresees: it leaves no caller waiting, and is the last.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import Any, Final
 from gateway.contracts.references import OwnerId
 from gateway.errors import Conflict, GatewayError, InvariantViolation, JournalFailed, JournalUnavailable, NotFound
 from gateway.journal._postgres_connection import Lost, Refused
-from gateway.journal._postgres_session import Server, Session
+from gateway.journal._postgres_session import Server, Session, Shared
 
 MAX_BATCH: Final = 60
 """Entries in one statement: PostgreSQL keeps 64 subtransactions at hand, beyond that every look gets dearer."""
 
 Answer = dict[str, Any]
+_EARLIER: Final = "an earlier write to the journal failed; restart and recover"
 _REFUSALS: Final[dict[str, type[GatewayError]]] = {"GW001": Conflict, "GW002": NotFound, "GW003": InvariantViolation}
 
 
@@ -37,10 +39,11 @@ class Writer:
     def __init__(self, server: Server, session: Session) -> None:
         self._server = server
         self._session = session
-        self._opening = asyncio.Lock()
+        self._again = Shared(self._reopen)
         self._waiting: list[_Job] = []
         self._running: asyncio.Task[None] | None = None
         self._closed = False
+        self._failed = False
 
     @property
     def owner(self) -> OwnerId:
@@ -53,6 +56,8 @@ class Writer:
         """
         if self._closed:
             raise JournalUnavailable("the journal is closed")
+        if self._failed:
+            raise JournalFailed(_EARLIER)
         job = _Job(text, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         if self._running is None:
@@ -60,31 +65,43 @@ class Writer:
         return await job.future
 
     async def session(self) -> Session:
-        """The session as it stands, or a new one under a new owner; raises `JournalUnavailable`."""
-        async with self._opening:
-            if not self._session.connection.alive():
-                await self._session.connection.close()
-                self._session = await Session.open(self._server)
-            return self._session
+        """The session as it stands, or a new one under a new owner; raises `JournalUnavailable`, or `JournalFailed`
+        after a failure."""
+        if self._failed:
+            raise JournalFailed(_EARLIER)
+        return self._session if self._session.connection.alive() else await self._again()
+
+    async def _reopen(self) -> Session:
+        await self._session.connection.close()
+        self._session = await Session.open(self._server)
+        return self._session
 
     async def close(self) -> None:
         """Write out what waits, then give the owner's lock back."""
         self._closed = True
         if self._running is not None:
-            await self._running
+            await asyncio.wait({self._running})
+        await self._again.over()
         await self._session.close()
 
     async def _run(self) -> None:
+        batch: list[_Job] = []
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
                 results = await self._results([job.text for job in batch])
                 for job, result in zip(batch, results, strict=True):
                     _deliver(job.future, result)
+        except BaseException as error:  # whatever it was, each caller gets an answer, and nobody knows how far it came
+            self._failed = True
+            name = type(error).__name__
+            for job in (*batch, *self._waiting):
+                _deliver(job.future, JournalFailed(f"a write to the journal failed ({name}); restart and recover"))
+            self._waiting = []
+            if not isinstance(error, Exception):
+                raise
         finally:
             self._running = None
-            for job in self._waiting:  # the loop is being torn down: nobody will carry these any more
-                job.future.cancel()
 
     async def _results(self, texts: Sequence[str]) -> list[Answer | GatewayError]:
         try:

@@ -4,7 +4,7 @@ Owns: group commit, and what a failure means. Nothing is answered before its COM
 thread runs `Transactions` by itself, as `Writes`.
 Refuses: to go on after a COMMIT that failed, or after a disk fault: what is on disk is then unknown, and
 every later call fails with `JournalFailed` (RELIABILITY fact 3). Before COMMIT nothing is recorded, and a
-busy or read-only file is `JournalUnavailable`. Nothing is tried twice.
+busy or read-only file is `JournalUnavailable`. Nothing is tried twice, and no failure leaves a caller waiting.
 """
 
 from __future__ import annotations
@@ -122,6 +122,10 @@ class Transactions:
         else:
             self._since_checkpoint = 0
 
+    def give_up(self) -> None:
+        """What happened is not known: nothing is to be written any more."""
+        self._failed = True
+
     def close(self) -> None:
         self._durable.close()
         self._light.close()
@@ -134,6 +138,7 @@ class Writer:
         self._transactions = transactions
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._closing = threading.Lock()
         # A daemon, so that an abandoned journal cannot hang the interpreter; `atexit` runs while daemons
         # still do, so what was already handed over when the program was interrupted is written out.
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
@@ -141,20 +146,22 @@ class Writer:
         self._thread.start()
 
     async def submit(self, work: Work[Answer], *, durable: bool = True) -> Answer:
-        if self._closed:
-            raise JournalUnavailable("the journal is closed")
         loop = asyncio.get_running_loop()
         job = _Job(work, durable, loop, loop.create_future())
-        self._queue.put(job)
+        with self._closing:  # behind the word that ends the thread, nobody would take it
+            if self._closed:
+                raise JournalUnavailable("the journal is closed")
+            self._queue.put(job)
         answer: Answer = await job.future
         return answer
 
     def close(self) -> None:
         """Write out what waits, then end the thread. Blocks; may be called twice."""
-        if not self._closed:
-            self._closed = True
-            self._queue.put(None)
-            atexit.unregister(self.close)
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+                atexit.unregister(self.close)
         self._thread.join()
         self._transactions.close()
 
@@ -169,12 +176,20 @@ class Writer:
                     break
             running = None not in waiting
             jobs = [job for job in waiting if job is not None]
-            for durable in (False, True):
-                batch = [job for job in jobs if job.durable is durable]
-                if batch:
-                    results = self._transactions.run([job.work for job in batch], durable=durable)
-                    self._deliver(list(zip(batch, results, strict=True)))
-            self._transactions.checkpoint()
+            try:
+                self._carry(jobs)
+            except Exception as error:  # noqa: BLE001 — the thread lives on, so that whoever waits is told
+                self._transactions.give_up()
+                failed = f"a write to the journal failed ({type(error).__name__}); restart and recover"
+                self._deliver([(job, Result(error=JournalFailed(failed))) for job in jobs])
+
+    def _carry(self, jobs: Sequence[_Job]) -> None:
+        for durable in (False, True):
+            batch = [job for job in jobs if job.durable is durable]
+            if batch:
+                results = self._transactions.run([job.work for job in batch], durable=durable)
+                self._deliver(list(zip(batch, results, strict=True)))
+        self._transactions.checkpoint()
 
     @staticmethod
     def _deliver(answers: Sequence[tuple[_Job, Result[Any]]]) -> None:

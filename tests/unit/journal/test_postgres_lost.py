@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from datetime import timedelta
 from typing import Any
 
@@ -10,11 +11,14 @@ import psycopg
 import pytest
 
 from gateway.contracts.chain import RecordKind
+from gateway.contracts.references import ConnectionId
 from gateway.contracts.words import End
 from gateway.errors import JournalFailed, JournalUnavailable
 from gateway.journal import Admission, StoredVolume
 from gateway.journal._postgres import PostgresJournal
 from gateway.journal._postgres_connection import Connection, Lost
+from gateway.journal._postgres_session import Server, Session
+from gateway.journal._postgres_writer import MAX_BATCH
 from gateway.testing.postgres_wire import Cut
 
 KEY = bytes(range(32))
@@ -271,3 +275,127 @@ async def test_what_was_acknowledged_outlives_kill_9_of_the_server(postgres: Any
     with psycopg.connect(postgres_url) as client:
         assert client.execute("SELECT count(*) = max(position) FROM attempts").fetchone() == (True,)
     await journal.aclose()
+
+
+# -- what nobody foresees --------------------------------------------------------------------------------
+
+
+async def test_a_failure_that_nobody_foresaw_is_told_to_all_who_wait_and_is_the_last(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = await PostgresJournal.open(postgres_url, key=KEY)
+    case = ConnectionId.random()
+
+    async def failing(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as failed:
+        failed.setattr(Session, "write", failing)
+        async with asyncio.timeout(20):
+            calls = (journal.suspend(case, True) for _ in range(MAX_BATCH + 5))
+            found = await asyncio.gather(*calls, return_exceptions=True)
+    assert {(type(each), str(each)) for each in found} == {
+        (JournalFailed, "a write to the journal failed (MemoryError); restart and recover")
+    }
+    assert len(set(map(id, found))) == len(found)
+    for call in (journal.suspend(case, True), journal.ready()):
+        with pytest.raises(JournalFailed, match="an earlier write"):
+            await call
+    assert not await journal.suspended(case)
+    await journal.aclose()
+    with pytest.raises(JournalUnavailable, match="closed"):
+        await journal.suspend(case, True)
+
+
+async def test_a_session_is_given_up_although_no_descriptor_is_left(postgres_url: str) -> None:
+    connection, _ = await Connection.open(postgres_url, answer_seconds=0.5)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        async with asyncio.timeout(20):
+            with pytest.raises(Lost):
+                await connection.call("SELECT pg_sleep(60)")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await connection.close()
+    assert not connection.alive()
+
+
+async def test_all_who_wait_for_a_server_share_one_try(
+    postgres_wire: Any, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = await opened(postgres_wire, postgres_url)
+    postgres_wire.sever()
+    await asyncio.sleep(0.05)
+    tries = 0
+    known = Server.connect
+
+    async def connect(server: Server) -> Connection:
+        nonlocal tries
+        tries += 1
+        await asyncio.sleep(0.05)
+        if tries < 3:
+            raise JournalUnavailable("nobody is there")
+        return await known(server)
+
+    monkeypatch.setattr(Server, "connect", connect)
+    for calls, expected in (([journal.proposals() for _ in range(8)], 1), ([journal.ready() for _ in range(8)], 2)):
+        assert {type(each) for each in await asyncio.gather(*calls, return_exceptions=True)} == {JournalUnavailable}
+        assert tries == expected
+    given_up = asyncio.create_task(journal.proposals())
+    await asyncio.sleep(0.01)
+    asking = [asyncio.create_task(journal.proposals()) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    given_up.cancel()
+    assert await asyncio.gather(*asking) == [[]] * 3
+    assert tries == 3
+    await journal.ready()
+    assert tries == 4
+    await journal.aclose()
+
+
+async def test_closing_leaves_no_session_behind_that_is_being_opened(
+    postgres_wire: Any, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = await opened(postgres_wire, postgres_url)
+    postgres_wire.sever()
+    await asyncio.sleep(0.05)
+    made: list[Connection] = []
+    known = Server.connect
+
+    async def connect(server: Server) -> Connection:
+        await asyncio.sleep(0.05)
+        made.append(await known(server))
+        return made[-1]
+
+    monkeypatch.setattr(Server, "connect", connect)
+    calls = [asyncio.create_task(call) for call in (journal.ready(), journal.proposals())]
+    await asyncio.sleep(0.01)
+    await journal.aclose()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert len(made) == 2
+    assert not any(connection.alive() for connection in made)
+
+
+@pytest.mark.parametrize("silent", ["server", "names"])
+async def test_a_server_is_not_looked_for_longer_than_an_answer(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection and says nothing; or nobody says where it is."""
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    heard: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: heard.append(writer), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    host = "127.0.0.1" if silent == "server" else "nowhere.example"
+    if silent == "names":
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+    url = f"postgresql://gateway@{host}:{port},{host}:{port}/postgres?sslmode=disable&gssencmode=disable"
+    async with asyncio.timeout(4):
+        with pytest.raises(JournalUnavailable):
+            await Connection.open(url, answer_seconds=0.2)
+    assert bool(heard) is (silent == "server")
+    for writer in heard:
+        writer.close()
+    server.close()
+    await server.wait_closed()

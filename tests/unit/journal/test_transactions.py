@@ -192,6 +192,83 @@ async def test_a_caller_that_is_gone_keeps_no_answer_from_the_next() -> None:
     assert await waiting == 7
 
 
+# -- what nobody foresees --------------------------------------------------------------------------------
+
+
+async def assert_over(writer: Writer) -> None:
+    """Every later entry is answered, and that no disk can be trusted any more."""
+    try:
+        async with asyncio.timeout(10):
+            with pytest.raises(JournalFailed, match="an earlier write"):
+                await writer.submit(writing())
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_a_batch_that_fails_as_nobody_foresaw_is_answered_and_the_last(
+    transactions: Transactions, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    carried = transactions.run
+
+    def run(works: Any, *, durable: bool) -> Any:
+        if failing.is_set():
+            failing.clear()
+            raise MemoryError
+        return carried(works, durable=durable)
+
+    failing = threading.Event()
+    failing.set()
+    monkeypatch.setattr(transactions, "run", run)
+    writer = Writer(transactions)
+    async with asyncio.timeout(10):
+        found = await asyncio.gather(
+            *(writer.submit(writing(), durable=durable) for _ in range(3)), return_exceptions=True
+        )
+    said = "a write to the journal failed (MemoryError); restart and recover"
+    assert (type(found[0]), str(found[0])) == (JournalFailed, said)
+    assert {type(each) for each in found} == {JournalFailed}
+    await assert_over(writer)
+
+
+async def test_a_wal_that_cannot_be_carried_over_for_no_known_reason_takes_no_answer_back(
+    transactions: Transactions, both: tuple[Faulty, Faulty]
+) -> None:
+    transactions.run([writing()] * CHECKPOINT_EVERY, durable=True)
+    both[0].failing = {CHECKPOINT: MemoryError()}
+    writer = Writer(transactions)
+    async with asyncio.timeout(10):
+        await writer.submit(writing())
+    await assert_over(writer)
+
+
+async def test_an_entry_that_comes_while_the_journal_is_closed_is_answered(transactions: Transactions) -> None:
+    """The thread ends at a word in its queue: nothing may be put behind it."""
+    writer = Writer(transactions)
+    put = writer._queue.put
+    closing = threading.Thread(target=writer.close)
+
+    class Slow:
+        """Between the look whether the journal is open and the queue, another thread closes it."""
+
+        get = staticmethod(writer._queue.get)
+        get_nowait = staticmethod(writer._queue.get_nowait)
+
+        @staticmethod
+        def put(job: _Job | None) -> None:
+            if job is not None:
+                closing.start()
+                closing.join(0.5)
+            put(job)
+
+    writer._queue = Slow  # type: ignore[assignment]  # of a queue, what the writer uses
+    async with asyncio.timeout(10):
+        await writer.submit(writing())
+    closing.join()
+    with pytest.raises(JournalUnavailable, match="closed"):
+        await writer.submit(writing())
+
+
 def test_the_writers_thread_is_known_by_its_name_and_holds_no_program_up(transactions: Transactions) -> None:
     writer = Writer(transactions)
     assert [each.daemon for each in threading.enumerate() if each.name == "journal-writer"] == [True]
