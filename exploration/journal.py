@@ -186,9 +186,11 @@ class PortedJournal(SqliteJournal):
             practice, proposal, kind, reference, body, attempt=attempt, expected_head=expected_head
         )
 
-    async def resolve(self, attempt: AttemptId, reference: str, body: str, finding: Finding) -> Record:
+    async def resolve(
+        self, attempt: AttemptId, reference: str, body: str, finding: Finding, *, looks: int | None = None
+    ) -> Record:
         await self._strike(RESOLVE)
-        return await super().resolve(attempt, reference, body, finding)
+        return await super().resolve(attempt, reference, body, finding, looks=looks)
 
     async def suspend(self, connection: ConnectionId, suspended: bool) -> None:
         await self._strike(SUSPEND)

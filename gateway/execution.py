@@ -24,7 +24,7 @@ from gateway.contracts.signals import Signal, Step
 from gateway.contracts.words import Effect, End, State
 from gateway.errors import InvariantViolation, JournalFailed, JournalUnavailable
 from gateway.journal import Admission, Append, Appended, Intent
-from gateway.observation import look, record_observation
+from gateway.observation import look, record_observation, settling
 
 REFUSED_INTENT: Mapping[Admission, Code] = MappingProxyType(
     {
@@ -57,16 +57,22 @@ async def execute(run: Run, gated: Gated, attempt_key: str) -> Outcome:
 
 async def _record_intent(run: Run, gated: Gated, attempt_key: str) -> None:
     """The first barrier: GATED to AUDITING in one append, then every sink (STATE-23, I6)."""
-    ports, before = run.ports, run.attempt
-    deadline = gated.dispatch_by + timedelta(seconds=gated.engagement.connection.limits.commit_seconds)
+    ports, before, engagement = run.ports, run.attempt, gated.engagement
+    deadline = gated.dispatch_by + timedelta(seconds=engagement.connection.limits.commit_seconds)
     run.note(Signal.MUTATION_REQUESTED, operation=gated.proposal.operation)
     run.note(Signal.MUTATION_APPROVED, operation=gated.proposal.operation, approval=run.header.approval)
     run.to(State.AUTHORIZED)
     run.to(State.RUNNING)
     run.attempt = run.attempt.begin(Step.COMMIT, run.now())
-    run.note(Signal.INTENT_RECORDED, operation=gated.proposal.operation, deadline=deadline)
+    run.note(
+        Signal.INTENT_RECORDED,
+        operation=gated.proposal.operation,
+        deadline=deadline,
+        absence_from=deadline + settling(engagement.descriptor),
+        system=engagement.connection.system,
+    )
     run.to(State.AUDITING)
-    intent = Intent(attempt_key=attempt_key, siblings=gated.engagement.siblings, deadline=deadline, judged=gated.judged)
+    intent = Intent(attempt_key=attempt_key, siblings=engagement.siblings, deadline=deadline, judged=gated.judged)
     try:
         appended = await ports.journal.append(
             Append(attempt=run.attempt, header=run.header, intent=intent, resume=run.resume)
@@ -152,7 +158,7 @@ async def _look_once(run: Run, gated: Gated, result: CommitResult) -> Observatio
         attempt=run.attempt.identity.attempt,
         observation_id=run.ports.clock.new(ObservationId),
         at=run.now(),
-        settled_at=None,
+        settled=None,
     )
     run.note(Signal.OBSERVATION_RECORDED, observation=seen.observation_id, finding=seen.finding)
     run.note(Signal.EXECUTION_STEP_COMPLETED, step=Step.OBSERVE)

@@ -136,7 +136,10 @@ class Orchestrator:
             if known != header.trigger_digest:
                 keyless = Header(purpose=header.purpose, proposal=header.proposal)
                 return await self._deny(keyless, Code.IDEMPOTENCY_COLLISION)
-            return await self._answer_of(attempt)
+            answer = await self._answer_of(attempt)
+            subject = verified.statement.attempt
+            # a look answers what it looked at, again as at first
+            return answer if answer.code is not Code.OBSERVED or subject is None else await self._answer_of(subject)
         if header.purpose is Purpose.COMMIT and (holder := await journal.intent(header.attempt_key)):
             return await self._answer_of(holder)
         return None

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, model_validator
 
 from gateway.contracts.base import Model, Slug
+from gateway.contracts.canonical import canonical, digest
 from gateway.contracts.faults import ContentError
 from gateway.contracts.proposal import Zone
 from gateway.contracts.references import ConnectionId, PracticeId
@@ -20,6 +21,8 @@ Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-
 """`name:port`, lower case; the port is always stated."""
 
 Setting = str | int | bool
+
+SYSTEM_DOMAIN: Final = "system/v1"
 
 PORTS: Final[Mapping[str, int]] = MappingProxyType({"http": 80, "https": 443, "mllp": 2575, "mllps": 2575})
 """The schemes of a base URL, and the port of each where none is stated (RFC 9110; IANA: `hl7`)."""
@@ -171,6 +174,11 @@ class Connection(Model):
         if scheme is Scheme.CLIENT_CERTIFICATE and address.scheme not in ENCRYPTED:
             raise ContentError("a client's certificate needs https or mllps")
         return self
+
+    @property
+    def system(self) -> str:
+        """A digest of what says which system this is: adapter, dialect, address and the adapter's settings."""
+        return digest(SYSTEM_DOMAIN, canonical([self.adapter, self.dialect, self.base_url, self.settings]))
 
 
 def _is_plain(url: str) -> bool:

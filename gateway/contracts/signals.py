@@ -130,6 +130,8 @@ class Event(Model):
     requests: Annotated[int, Field(ge=0)] | None = None
     mutating_requests: Annotated[int, Field(ge=0)] | None = None
     deadline: Instant | None = None
+    absence_from: Instant | None = None
+    system: Digest | None = None
     observation: ObservationId | None = None
     finding: ObservationFinding | None = None
     outcome_digest: Digest | None = None

@@ -354,14 +354,11 @@ class Journal(Protocol):
         ...
 
     async def resolve(
-        self,
-        attempt: AttemptId,
-        reference: str,
-        body: str,
-        finding: Finding,
+        self, attempt: AttemptId, reference: str, body: str, finding: Finding, *, looks: int | None = None
     ) -> Record:
         """Chain a resolution and change the holds in one write. The first resolution of an attempt wins:
-        another raises `Conflict`; an attempt whose outcome is known raises `Conflict` too."""
+        another raises `Conflict`; an attempt whose outcome is known raises `Conflict` too, and so does one that was
+        looked at since: `looks` is how many looks at it whoever judged the resolution has seen."""
         ...
 
     async def proposal(self, practice: PracticeId, proposal: ProposalId) -> ProposalFile | None: ...

@@ -147,9 +147,11 @@ class PostgresJournal:
         }
         return _record(await self._writer.submit(json.dumps(content)), kind, reference, body)
 
-    async def resolve(self, attempt: AttemptId, reference: str, body: str, finding: Finding) -> Record:
-        content = {"do": "resolve", "attempt": attempt, "reference": reference, "body": body, "finding": finding}
-        answer = await self._writer.submit(json.dumps(content))
+    async def resolve(
+        self, attempt: AttemptId, reference: str, body: str, finding: Finding, *, looks: int | None = None
+    ) -> Record:
+        told = {"attempt": attempt, "reference": reference, "body": body, "finding": finding, "looks": looks}
+        answer = await self._writer.submit(json.dumps({"do": "resolve", **told}))
         return _record(answer, RecordKind.RESOLUTION, reference, body)
 
     async def archivable(self, before: datetime) -> AsyncIterator[StoredAttempt]:

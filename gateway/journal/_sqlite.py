@@ -127,9 +127,11 @@ class SqliteJournal:
         )
         return await self._writer.submit(lambda connection: writes.record(connection, statement))
 
-    async def resolve(self, attempt: AttemptId, reference: str, body: str, finding: Finding) -> Record:
+    async def resolve(
+        self, attempt: AttemptId, reference: str, body: str, finding: Finding, *, looks: int | None = None
+    ) -> Record:
         return await self._writer.submit(
-            lambda connection: writes.resolve(connection, attempt, reference, body, finding)
+            lambda connection: writes.resolve(connection, attempt, reference, body, finding, looks)
         )
 
     async def archive_events(self, volume: StoredVolume, attempts: Sequence[StoredAttempt]) -> None:

@@ -217,7 +217,14 @@ def _check_attempt(connection: sqlite3.Connection, statement: Statement) -> None
         raise NotFound("this proposal has no such attempt")
 
 
-def resolve(connection: sqlite3.Connection, attempt: AttemptId, reference: str, body: str, finding: Finding) -> Record:
+def resolve(
+    connection: sqlite3.Connection,
+    attempt: AttemptId,
+    reference: str,
+    body: str,
+    finding: Finding,
+    looks: int | None = None,
+) -> Record:
     """Chain the resolution, then change the holds of an attempt whose effect was unknown."""
     row = connection.execute(
         "SELECT practice, proposal, state, effect FROM attempts WHERE attempt = ?", (attempt,)
@@ -241,6 +248,11 @@ def resolve(connection: sqlite3.Connection, attempt: AttemptId, reference: str, 
     ).fetchone()
     if first is not None and first["reference"] != reference:
         raise Conflict("this attempt is already resolved; the first resolution stands")
+    (seen,) = connection.execute(
+        "SELECT count(*) FROM records WHERE attempt = ? AND kind = 'observation'", (attempt,)
+    ).fetchone()
+    if first is None and looks not in (None, seen):
+        raise Conflict("this attempt was looked at since; judge by the latest look")
     chained = record(connection, statement)
     if unknown and first is None:
         if finding is Finding.ABSENT:

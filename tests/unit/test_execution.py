@@ -178,7 +178,9 @@ class Script:
 
     @property
     def connection(self) -> Any:
-        return SimpleNamespace(limits=SimpleNamespace(commit_seconds=20))
+        return SimpleNamespace(limits=SimpleNamespace(commit_seconds=20), system=DIGEST)
+
+    descriptor = SimpleNamespace(relay_seconds=7, settling_seconds=40)
 
     siblings = SIBLINGS
     reference = REFERENCE
@@ -219,7 +221,13 @@ INTENDED = [
     move(State.GATED, State.AUTHORIZED),
     move(State.AUTHORIZED, State.RUNNING),
     {"signal": Signal.EXECUTION_STEP_STARTED, "step": Step.COMMIT},
-    {"signal": Signal.INTENT_RECORDED, "operation": Operation.BOOK, "deadline": DEADLINE},
+    {
+        "signal": Signal.INTENT_RECORDED,
+        "operation": Operation.BOOK,
+        "deadline": DEADLINE,
+        "absence_from": DEADLINE + timedelta(seconds=7 + 40),
+        "system": DIGEST,
+    },
     move(State.RUNNING, State.AUDITING),
 ]
 ACCEPTED = [{"signal": Signal.AUDIT_ACCEPTED, "sink": "journal"}, {"signal": Signal.AUDIT_ACCEPTED, "sink": "one"}]

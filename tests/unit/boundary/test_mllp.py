@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +18,6 @@ from pydantic import ValidationError
 from gateway.boundary.channel import Head, Outgoing, ReplyMalformedError
 from gateway.boundary.mllp import MllpChannel
 from gateway.boundary.rules import Destination
-from gateway.boundary.tls import _load
 from gateway.contracts.adapter import Authorized, Readiness, Receipt, Request
 from gateway.contracts.connection import CredentialUse, Limits, Scheme
 from gateway.contracts.failures import Code
@@ -494,30 +492,6 @@ async def test_an_untrusted_receiver_gets_nothing(
         practice.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         assert await (await practice.engage()).readiness() is Code.EXTERNAL_UNAVAILABLE
     assert receiver.messages == []
-
-
-@pytest.mark.requirement("PHI-03")
-def test_a_key_is_loaded_from_no_file(authority: Authority) -> None:
-    """Every file that the process opens meanwhile, by the interpreter's own account; OpenSSL's are the two named."""
-    opened: list[str] = []
-    watching = True
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if watching and event == "open":
-            opened.append(str(arguments[0]))
-
-    class Watched(ssl.SSLContext):
-        def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
-            opened.extend((certfile, keyfile))
-            super().load_cert_chain(certfile, keyfile, password)
-
-    sys.addaudithook(hook)
-    try:
-        _load(Watched(ssl.PROTOCOL_TLS_CLIENT), authority.chain.read_bytes())
-    finally:
-        watching = False
-    assert opened[0] == str(authority.chain)  # this test's own reading
-    assert [path.rstrip("0123456789") for path in opened[1:] if not path.isdigit()] == ["/dev/fd/", "/dev/fd/"]
 
 
 @pytest.mark.parametrize(

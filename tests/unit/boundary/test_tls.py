@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -156,3 +157,27 @@ def test_a_locked_key_is_tried_with_no_word_and_asked_for_at_no_terminal(authori
 
     _load(Watched(ssl.PROTOCOL_TLS_CLIENT), authority.chain.read_bytes())
     assert words == [b""]
+
+
+@pytest.mark.requirement("PHI-03")
+def test_a_key_is_loaded_from_no_file(authority: Authority) -> None:
+    """Every file that the process opens meanwhile, by the interpreter's own account; OpenSSL's are the two named."""
+    opened: list[str] = []
+    watching = True
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if watching and event == "open":
+            opened.append(str(arguments[0]))
+
+    class Watched(ssl.SSLContext):
+        def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
+            opened.extend((certfile, keyfile))
+            super().load_cert_chain(certfile, keyfile, password)
+
+    sys.addaudithook(hook)
+    try:
+        _load(Watched(ssl.PROTOCOL_TLS_CLIENT), authority.chain.read_bytes())
+    finally:
+        watching = False
+    assert opened[0] == str(authority.chain)  # this test's own reading
+    assert [path.rstrip("0123456789") for path in opened[1:] if not path.isdigit()] == ["/dev/fd/", "/dev/fd/"]

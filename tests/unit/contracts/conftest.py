@@ -214,6 +214,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "requests": 3,
         "mutating_requests": 1,
         "deadline": LATE,
+        "absence_from": LATE,
+        "system": DIGEST,
         "observation": reference("obs"),
         "finding": "PRESENT",
         "outcome_digest": DIGEST,

@@ -102,6 +102,23 @@ async def test_only_the_first_resolution_of_an_unknown_counts(journal: Journal, 
     assert file.resolution is Finding.APPLIED
 
 
+@pytest.mark.requirement("CARD-13")
+async def test_a_resolution_judged_by_fewer_looks_than_there_are_is_refused(journal: Journal, tell: Any) -> None:
+    case = await tell.case().recorded(journal)
+    attempt, _ = await tell.run(journal, case, End.UNKNOWN)
+    other, _ = await tell.run(journal, await tell.case().recorded(journal), End.UNKNOWN)
+    look = (case.practice, case.proposal_id, RecordKind.OBSERVATION)
+    for number in range(2):
+        await journal.record(*look, ObservationId.random(), f"look {number}", attempt=attempt)
+        for looks in (number, number + 2):
+            with pytest.raises(Conflict, match="looked at since"):
+                await journal.resolve(attempt, "stm_one", "signed", Finding.ABSENT, looks=looks)
+    first = await journal.resolve(attempt, "stm_one", "signed", Finding.ABSENT, looks=2)
+    await journal.record(*look, ObservationId.random(), "look 3", attempt=attempt)
+    assert await journal.resolve(attempt, "stm_one", "signed", Finding.ABSENT, looks=2) == first
+    await journal.resolve(other, "stm_two", "signed", Finding.ABSENT, looks=0)
+
+
 @pytest.mark.parametrize("end", [End.APPLIED, End.REFUSED, End.NOT_SENT, None])
 async def test_what_is_known_or_in_flight_is_not_resolved(journal: Journal, tell: Any, end: End | None) -> None:
     case = await tell.case().recorded(journal)
