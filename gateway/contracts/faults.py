@@ -71,10 +71,9 @@ def _shown(part: str | int, declared: frozenset[str], named: bool) -> str:
 
 def _stray(name: str, schema: Mapping[str, Any], path: Sequence[str | int], declared: frozenset[str]) -> str:
     here = frozenset(_members(schema, _at(schema, path)))
-    if name in declared:
-        return "belongs elsewhere; move or remove it"
-    alike = difflib.get_close_matches(name[:80], sorted(here), n=1)
-    return f"unknown member; did you mean {alike[0]}?" if alike else "unknown member; remove it"
+    if alike := difflib.get_close_matches(name[:80], sorted(here), n=1, cutoff=0.75):
+        return f"unknown member; did you mean {alike[0]}?"
+    return "belongs elsewhere; move or remove it" if name in declared else "unknown member; remove it"
 
 
 def _at(schema: Mapping[str, Any], path: Sequence[str | int]) -> list[Mapping[str, Any]]:

@@ -86,6 +86,13 @@ def test_an_unknown_field_is_not_repeated_but_a_known_one_like_it_is_offered(wri
     assert "pool.*: unknown member; remove it" in message
 
 
+def test_a_field_is_offered_for_its_own_place(write):
+    """`subject` is a member of a token endpoint, `writes` of the file itself."""
+    message = refusal(write(('subjects = ["canary-subject-1", "canary-subject-2"]', "subject = 1\nwrites = 1")))
+    assert "pool.subject: unknown member; did you mean subjects?" in message
+    assert "pool.writes: belongs elsewhere; move or remove it" in message
+
+
 def test_a_time_without_an_offset_is_refused_by_its_field(write):
     assert "pool.first: " in refusal(write(("10:00:00+02:00", "10:00:00")))
 
