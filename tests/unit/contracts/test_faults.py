@@ -106,6 +106,7 @@ def test_another_librarys_words_are_not_passed_on(host: str, connection: dict[st
     assert told["document"].says.startswith("base_url must be http(s)://host[:port]/path")
 
 
+@pytest.mark.requirement("PHI-02")
 def test_a_rule_of_no_contract_is_told_without_its_words() -> None:
     class Strict(Model):
         number: int
