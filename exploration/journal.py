@@ -19,6 +19,7 @@ from exploration.ports import GOOD, Port, Process, Turnstile, acting
 from gateway.contracts.chain import Record, RecordKind
 from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId, TriggerId
 from gateway.contracts.statements import Finding
+from gateway.contracts.words import Unfinished
 from gateway.errors import JournalUnavailable
 from gateway.journal import Admission, Append, Appended, Archive, AttemptFile, ProposalFile
 from gateway.journal._key import SiblingKey
@@ -245,10 +246,10 @@ class PortedJournal(SqliteJournal):
         return file
 
     async def attempts(
-        self, *, proposal: ProposalId | None = None, unresolved: bool = False, limit: int = 100
+        self, *, proposal: ProposalId | None = None, standing: Unfinished | None = None, limit: int = 100
     ) -> Sequence[AttemptFile]:
         await self._look("attempts")
-        files = await super().attempts(proposal=proposal, unresolved=unresolved, limit=limit)
+        files = await super().attempts(proposal=proposal, standing=standing, limit=limit)
         acting().learn(tuple(file.links[-1].hash for file in files))
         return files
 

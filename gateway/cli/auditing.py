@@ -64,7 +64,10 @@ def verify(
         from gateway.cli.timeline import Fact
         from gateway.cli.wording import Tone
 
-        held = [read_checkpoint(path) for path in checkpoint_files(checkpoints or home.parent / "checkpoints")]
+        files = checkpoint_files(checkpoints or home.absolute().parent / "checkpoints")
+        if checkpoints is not None and not files:
+            raise UsageError("--checkpoints: there is no checkpoint; name the directory that holds them")
+        held = [read_checkpoint(path) for path in files]
         keys, volumes = trusted_keys(public_keys or home / "keys.json"), volume_files(archive, home)
         at, named = journal_at(journal, home), journal is not None
         report = verify_file(at, held, keys, volumes, discarded or (), any_server=named)
@@ -78,16 +81,18 @@ def verify(
             "not_at_hand": report.absent,
         }
         flaws = [{"code": flaw.code.value, "where": flaw.where} for flaw in report.flaws]
+        cautions = []
+        if not held:
+            cautions.append("no checkpoint was held: a tail cut off whole would go unseen")
+        if report.absent:
+            cautions.append(
+                f"the events of {report.absent} archived attempts were not at hand; name them with --archive"
+            )
         page = [marked(Tone.BAD, f"{flaw.code}: {flaw.where}") for flaw in report.flaws]
         if report.intact:
-            page = [marked(Tone.GOOD, "the audit is intact")]
-            if not held:
-                page.append(marked(Tone.CARE, "no checkpoint was held: a tail cut off whole would go unseen"))
-            if report.absent:
-                unseen = f"the events of {report.absent} archived attempts were not at hand; name them with --archive"
-                page.append(marked(Tone.CARE, unseen))
+            page = [marked(Tone.GOOD, "the audit is intact"), *(marked(Tone.CARE, said) for said in cautions)]
         answer.give(
-            {"intact": report.intact, **counts, "flaws": flaws},
+            {"intact": report.intact, **counts, "flaws": flaws, "cautions": cautions},
             [*page, facts_table([Fact(name.replace("_", " "), str(count)) for name, count in counts.items()])],
             ExitCode.SUCCEEDED if report.intact else ExitCode.ERROR,
         )

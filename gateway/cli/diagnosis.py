@@ -267,6 +267,8 @@ async def _keepers(gateway: Gateway) -> AsyncIterator[Finding]:
 
 
 async def _unfinished(gateway: Gateway) -> AsyncIterator[Finding]:
+    from gateway.contracts.words import Unfinished
+
     journal, clock = gateway.ports.journal, gateway.ports.clock
     latest = [file.links[-1].event.at for file in await journal.attempts(limit=1) if file.links]
     if latest and latest[0] > clock.now() + gateway.ports.skew:
@@ -277,7 +279,7 @@ async def _unfinished(gateway: Gateway) -> AsyncIterator[Finding]:
         yield Finding("attempts", Health.NOTE, f"{len(gateway.recovered)} just closed: their process had died", do)
     if orphans := await journal.orphans():
         yield Finding("attempts", Health.ILL, f"{len(orphans)} are orphaned", "gateway recover")
-    if unresolved := await journal.attempts(unresolved=True, limit=10_000):
+    if unresolved := await journal.attempts(standing=Unfinished.UNRESOLVED, limit=10_000):
         do = "gateway list --unresolved; then gateway observe --unresolved and gateway resolve"
         yield Finding("attempts", Health.NOTE, f"{len(unresolved)} not known whether made", do)
     else:

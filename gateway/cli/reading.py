@@ -13,6 +13,7 @@ from gateway.cli.answer import Answer, answering
 from gateway.cli.auditing import Volumes, volume_files
 from gateway.cli.options import HOME, Home, Json
 from gateway.cli.session import reference, with_gateway
+from gateway.errors import UsageError
 
 if TYPE_CHECKING:
     from gateway.contracts.chain import Record
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from gateway.gateway import Gateway
     from gateway.journal import AttemptFile, ProposalFile
 
-Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, the newest first.")]
+SHOWN = 20
+MOST = 10_000
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, max=MOST, help="How many, the newest first.", show_default=f"{SHOWN}; all that need somebody"
+    ),
+]
 
 
 def show(
@@ -41,17 +49,21 @@ def show(
 
 def list_(
     unresolved: Annotated[bool, typer.Option("--unresolved", help="Attempts whose outcome is not known.")] = False,
+    in_flight: Annotated[bool, typer.Option("--in-flight", help="Attempts that have no outcome yet.")] = False,
     proposals: Annotated[bool, typer.Option("--proposals", help="Proposals, and where each stands.")] = False,
-    limit: Limit = 20,
+    limit: Limit = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """List attempts, the newest first, or proposals."""
     with answering(as_json) as answer:
+        if unresolved + in_flight + proposals > 1:
+            raise UsageError("--unresolved, --in-flight, --proposals: one of them at a time")
+        shown = limit or (MOST if unresolved or in_flight else SHOWN)
         if proposals:
-            _list_proposals(answer, home, limit)
+            _list_proposals(answer, home, shown)
         else:
-            _list_attempts(answer, home, limit, unresolved)
+            _list_attempts(answer, home, shown, unresolved=unresolved, in_flight=in_flight)
 
 
 def _show_attempt(answer: Answer, home: Path, attempt: AttemptId, archive: Sequence[Path] | None) -> None:
@@ -119,13 +131,19 @@ def _show_proposal(answer: Answer, home: Path, proposal: ProposalId) -> None:
     answer.give(document, page)
 
 
-def _list_attempts(answer: Answer, home: Path, limit: int, unresolved: bool) -> None:
-    async def read(gateway: Gateway) -> list[AttemptFile]:
-        return list(await gateway.ports.journal.attempts(unresolved=unresolved, limit=limit))
+def _list_attempts(answer: Answer, home: Path, limit: int, *, unresolved: bool, in_flight: bool) -> None:
+    from gateway.contracts.words import Unfinished
 
-    files = with_gateway(home, read)
-    empty = "nothing is unresolved" if unresolved else "no attempts yet"
-    answer.give({"attempts": [summary(file) for file in files]}, [_attempts_table(files, empty)])
+    standing = Unfinished.UNRESOLVED if unresolved else Unfinished.IN_FLIGHT if in_flight else None
+
+    async def read(gateway: Gateway) -> list[AttemptFile]:
+        return list(await gateway.ports.journal.attempts(standing=standing, limit=limit + 1))
+
+    found = with_gateway(home, read)
+    files, more = found[:limit], len(found) > limit
+    empty = "no attempts yet" if standing is None else f"nothing is {standing.value.replace('-', ' ')}"
+    document = {"attempts": [summary(file) for file in files], "more": more}
+    answer.give(document, [_attempts_table(files, empty), *_and_more(limit, more)])
 
 
 def _list_proposals(answer: Answer, home: Path, limit: int) -> None:
@@ -133,9 +151,10 @@ def _list_proposals(answer: Answer, home: Path, limit: int) -> None:
     from gateway.cli.wording import OPERATIONS, day_time
 
     async def read(gateway: Gateway) -> tuple[list[ProposalFile], datetime]:
-        return list(await gateway.ports.journal.proposals(limit)), gateway.ports.clock.now()
+        return list(await gateway.ports.journal.proposals(limit + 1)), gateway.ports.clock.now()
 
-    files, now = with_gateway(home, read)
+    found, now = with_gateway(home, read)
+    files, more = found[:limit], len(found) > limit
     rows = [
         (
             file.proposal.proposal_id,
@@ -150,7 +169,14 @@ def _list_proposals(answer: Answer, home: Path, limit: int) -> None:
         for file in files
     ]
     page = listing(("proposal", "operation", "expires", "stands"), rows, "no proposals yet")
-    answer.give({"proposals": document}, [page])
+    answer.give({"proposals": document, "more": more}, [page, *_and_more(limit, more)])
+
+
+def _and_more(limit: int, more: bool) -> list[Any]:
+    from gateway.cli.page import marked
+    from gateway.cli.wording import Tone
+
+    return [marked(Tone.CARE, f"these are the newest {limit}, there are more: --limit")] if more else []
 
 
 def _attempts_table(files: list[AttemptFile], empty: str) -> Any:

@@ -89,6 +89,15 @@ class Actor(StrEnum):
     ENGINEER = "engineer"
 
 
+class Unfinished(StrEnum):
+    """What about an attempt is not over."""
+
+    IN_FLIGHT = "in-flight"
+    """It has an intent and no outcome."""
+    UNRESOLVED = "unresolved"
+    """Its effect is UNKNOWN and no human has resolved it."""
+
+
 class Standing(StrEnum):
     CONFIRMED = "CONFIRMED"
     NOT_MADE = "NOT_MADE"

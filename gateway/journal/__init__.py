@@ -30,7 +30,7 @@ from gateway.contracts.references import (
     TriggerId,
 )
 from gateway.contracts.statements import Finding, Purpose
-from gateway.contracts.words import Effect, Hold, State
+from gateway.contracts.words import Effect, Hold, State, Unfinished
 from gateway.lifecycle import Attempt, Identity
 
 ATTEMPT_KEY_DOMAIN: Final = "attempt-key/v1"
@@ -397,9 +397,9 @@ class Journal(Protocol):
     async def attempt(self, attempt: AttemptId) -> AttemptFile | None: ...
 
     async def attempts(
-        self, *, proposal: ProposalId | None = None, unresolved: bool = False, limit: int = 100
+        self, *, proposal: ProposalId | None = None, standing: Unfinished | None = None, limit: int = 100
     ) -> Sequence[AttemptFile]:
-        """The newest first; `unresolved` are those whose effect is UNKNOWN and unresolved."""
+        """The newest first."""
         ...
 
     async def orphans(self) -> Sequence[AttemptFile]:

@@ -19,6 +19,7 @@ from typing import Any, Final
 from gateway.contracts.chain import Record, RecordKind
 from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId, TriggerId
 from gateway.contracts.statements import Finding
+from gateway.contracts.words import Unfinished
 from gateway.errors import ConfigurationError, GatewayError, JournalUnavailable
 from gateway.journal import (
     NOT_OURS,
@@ -60,7 +61,7 @@ class PostgresJournal:
     async def open(
         cls, url: str, *, key: bytes, lock_seconds: float = LOCK_SECONDS, answer_seconds: float = ANSWER_SECONDS
     ) -> PostgresJournal:
-        """Open, or make, the journal in the schema that comes first on the role's search path.
+        """Unfinished, or make, the journal in the schema that comes first on the role's search path.
 
         `key` is as for SQLite. `lock_seconds` bounds the wait for other processes' writes, `answer_seconds` the
         wait for any answer. Raises `ConfigurationError` saying what to mend, `JournalUnavailable`.
@@ -230,9 +231,9 @@ class PostgresJournal:
         return next(iter(reads.files(await self._line.ask(reads.ATTEMPT, (attempt,)))), None)
 
     async def attempts(
-        self, *, proposal: ProposalId | None = None, unresolved: bool = False, limit: int = 100
+        self, *, proposal: ProposalId | None = None, standing: Unfinished | None = None, limit: int = 100
     ) -> Sequence[AttemptFile]:
-        query = reads.UNRESOLVED if unresolved else reads.ATTEMPTS
+        query = reads.ATTEMPTS[standing]
         return reads.files(await self._line.ask(query, {"proposal": proposal, "limit": limit}))
 
     async def orphans(self) -> Sequence[AttemptFile]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final
 
+from gateway.contracts.words import Unfinished
 from gateway.errors import AuditTampered
 from gateway.journal import AttemptFile, ProposalFile, StoredAttempt, StoredEvent
 from gateway.journal._entries import attempt_file, proposal_file
@@ -39,13 +41,17 @@ _LATEST: Final = """(
         ORDER BY f.position DESC LIMIT %(limit)s) AS p"""
 PROPOSALS: Final = _SAID.format(subjects=_LATEST) + " ORDER BY p.position DESC"
 ATTEMPT: Final = _FILES + " WHERE a.attempt = %s"
-ATTEMPTS: Final = _FILES + (
-    " WHERE (%(proposal)s::text IS NULL OR a.proposal = %(proposal)s) ORDER BY a.position DESC LIMIT %(limit)s"
-)
-UNRESOLVED: Final = _FILES + (
-    " WHERE (%(proposal)s::text IS NULL OR a.proposal = %(proposal)s) AND a.effect = 'UNKNOWN' AND NOT EXISTS "
-    "(SELECT FROM records r WHERE r.attempt = a.attempt AND r.kind = 'resolution') "
-    "ORDER BY a.position DESC LIMIT %(limit)s"
+ATTEMPTS: Final[Mapping[Unfinished | None, str]] = MappingProxyType(
+    {
+        standing: f"{_FILES} WHERE (%(proposal)s::text IS NULL OR a.proposal = %(proposal)s) {condition} "
+        "ORDER BY a.position DESC LIMIT %(limit)s"
+        for standing, condition in {
+            None: "",
+            Unfinished.IN_FLIGHT: "AND a.deadline IS NOT NULL AND a.outcome IS NULL",
+            Unfinished.UNRESOLVED: "AND a.effect = 'UNKNOWN' AND NOT EXISTS "
+            "(SELECT FROM records r WHERE r.attempt = a.attempt AND r.kind = 'resolution')",
+        }.items()
+    }
 )
 # A lock that can be shared is held by nobody: its owner's session is over. Shared, so that two who ask at once do not
 # take one another for the owner. Asked on the line, so that a process finds its own lock held by its own session, or

@@ -19,6 +19,7 @@ from typing import Final
 from gateway.contracts.chain import Record, RecordKind
 from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId, TriggerId
 from gateway.contracts.statements import Finding
+from gateway.contracts.words import Unfinished
 from gateway.errors import ConfigurationError, Conflict, JournalUnavailable
 from gateway.journal import (
     NOT_OURS,
@@ -66,7 +67,7 @@ class SqliteJournal:
 
     @classmethod
     def open(cls, path: Path, *, key: bytes, busy_seconds: float = BUSY_SECONDS) -> SqliteJournal:
-        """Open, or make, the journal at `path`. Blocks shortly.
+        """Unfinished, or make, the journal at `path`. Blocks shortly.
 
         `key` (32 random bytes or more) digests siblings; it belongs beside the journal, never in it, and is
         the same for the journal's life. `busy_seconds` bounds the wait for another process's transaction.
@@ -194,10 +195,10 @@ class SqliteJournal:
             return reads.attempt(connection, attempt)
 
     async def attempts(
-        self, *, proposal: ProposalId | None = None, unresolved: bool = False, limit: int = 100
+        self, *, proposal: ProposalId | None = None, standing: Unfinished | None = None, limit: int = 100
     ) -> Sequence[AttemptFile]:
         with reads.look(self._reader) as connection:
-            return reads.attempts(connection, proposal=proposal, unresolved=unresolved, limit=limit)
+            return reads.attempts(connection, proposal=proposal, standing=standing, limit=limit)
 
     async def orphans(self) -> Sequence[AttemptFile]:
         """Also removes the lock files of dead owners to whom no attempt in flight refers."""

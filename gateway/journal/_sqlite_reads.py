@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from gateway.contracts.references import AttemptId
+from gateway.contracts.words import Unfinished
 from gateway.errors import AuditTampered, JournalUnavailable
 from gateway.journal import AttemptFile, ProposalFile, StoredAttempt, StoredEvent
 from gateway.journal._entries import attempt_file, proposal_file
@@ -101,12 +102,14 @@ def attempt(connection: sqlite3.Connection, reference: str) -> AttemptFile | Non
 
 
 def attempts(
-    connection: sqlite3.Connection, *, proposal: str | None, unresolved: bool, limit: int
+    connection: sqlite3.Connection, *, proposal: str | None, standing: Unfinished | None, limit: int
 ) -> list[AttemptFile]:
     conditions = ["1"]
     if proposal is not None:
         conditions.append("proposal = :proposal")
-    if unresolved:
+    if standing is Unfinished.IN_FLIGHT:
+        conditions.append("deadline IS NOT NULL AND outcome IS NULL")
+    if standing is Unfinished.UNRESOLVED:
         conditions.append(
             "effect = 'UNKNOWN' AND NOT EXISTS "
             "(SELECT 1 FROM records r WHERE r.attempt = attempts.attempt AND r.kind = 'resolution')"

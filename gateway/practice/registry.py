@@ -24,7 +24,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.contracts.base import Model
 from gateway.contracts.proposal import Operation, Origin, Particulars, Proposal
 from gateway.contracts.references import AppointmentId, ConnectionId, PatientId, PersonId, PracticeId, ProposalId
-from gateway.errors import Conflict, DocumentError, NotFound
+from gateway.errors import Conflict, DocumentError, NotFound, UsageError
 from gateway.hookspecs import Binding
 from gateway.practice.records import (
     Booking,
@@ -181,7 +181,12 @@ class Registry:
         revision: int = 1,
     ) -> Proposal:
         """A patient's proposal over particulars that are registered here first; raises `NotFound` where no
-        consent of theirs is recorded. The patient has yet to be told: see `record_notice`."""
+        consent of theirs is recorded, and `UsageError` for an expiry that would tell the appointment's time to the
+        journal. The patient has yet to be told: see `record_notice`."""
+        if expires_at in (particulars.start, particulars.end):
+            raise UsageError(
+                "expires_at: the appointment's own time, which no journal may hold; name an earlier instant"
+            )
         consent = self.consent(particulars.patient)
         if consent is None:
             raise NotFound(

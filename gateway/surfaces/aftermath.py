@@ -118,7 +118,10 @@ def resolve(
 
 
 async def _unresolved(gateway: Gateway) -> list[AttemptId]:
-    return [file.attempt for file in await gateway.ports.journal.attempts(unresolved=True, limit=10_000)]
+    from gateway.contracts.words import Unfinished
+
+    files = await gateway.ports.journal.attempts(standing=Unfinished.UNRESOLVED, limit=10_000)
+    return [file.attempt for file in files]
 
 
 @contextmanager

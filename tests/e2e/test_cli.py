@@ -452,6 +452,52 @@ def test_verification_needs_public_keys_and_copies_only(practice: Any, tmp_path:
     assert (verified["intact"], verified["checkpoints"]) == (True, 1)
 
 
+def test_checkpoints_that_are_not_where_they_are_said_to_be_prove_nothing(
+    practice: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    practice.ask("commit", practice.approved())
+    (caution,) = practice.ask("audit", "verify")["cautions"]
+    assert "no checkpoint was held" in caution
+    practice.ask("audit", "checkpoint")
+    for nowhere in (tmp_path / "typo", tmp_path):
+        refused = practice.ask("audit", "verify", "--checkpoints", str(nowhere), code=2)
+        assert "--checkpoints" in refused["error"]["message"]
+    monkeypatch.chdir(practice.home)
+    practice.environment["GATEWAY_HOME"] = "."
+    verified = practice.ask("audit", "verify")
+    assert (verified["checkpoints"], verified["cautions"]) == (1, [])
+
+
+def test_a_checkpoint_is_drawn_on_the_newest_and_every_one_is_verified(practice: Any) -> None:
+    """Each lists everything: a year of them need not be read to draw the next."""
+    practice.ask("commit", practice.approved())
+    for _ in range(2):
+        practice.ask("audit", "checkpoint")
+    first, second = sorted((practice.root / "checkpoints").iterdir())
+    first.write_bytes(b"spoilt")
+    third = practice.ask("audit", "checkpoint")["checkpoint"]
+    assert third["number"] == 3
+    flaws = practice.ask("audit", "verify", code=5)["flaws"]
+    assert flaws == [{"code": "CHECKPOINT_INVALID", "where": "checkpoint 1"}]
+    second.write_bytes(b"spoilt")
+    (practice.root / "checkpoints" / "000003.checkpoint").write_bytes(b"spoilt")
+    assert practice.ask("audit", "checkpoint", code=5)["error"]["kind"] == "AuditTampered"
+
+
+def test_a_list_says_when_there_is_more(practice: Any) -> None:
+    for _ in range(2):
+        practice.ask("commit", practice.approved())
+    for words in (("list",), ("list", "--proposals")):
+        assert practice.ask(*words)["more"] is False
+        assert practice.ask(*words, "--limit", "2")["more"] is False
+        assert practice.ask(*words, "--limit", "1")["more"] is True
+        assert "there are more: --limit" in practice.run(*words, "--limit", "1").out
+        assert "there are more" not in practice.run(*words).out
+    assert practice.ask("list", "--in-flight") == {**practice.ask("list", "--unresolved")}
+    assert "nothing is in flight" in practice.run("list", "--in-flight").out
+    assert "one of them" in practice.ask("list", "--in-flight", "--unresolved", code=2)["error"]["message"]
+
+
 def shortly_after() -> str:
     """The next whole second, once it has come: everything until now is older."""
     after = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)

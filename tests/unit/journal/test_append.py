@@ -14,7 +14,7 @@ from gateway.contracts.chain import Link, RecordKind
 from gateway.contracts.outcome import ObservationRecord
 from gateway.contracts.references import ObservationId, TriggerId
 from gateway.contracts.statements import Finding
-from gateway.contracts.words import Actor, Effect, End, Hold, Next, ObservationFinding, State
+from gateway.contracts.words import Actor, Effect, End, Hold, Next, ObservationFinding, State, Unfinished
 from gateway.errors import InvariantViolation, JournalUnavailable
 from gateway.journal import Admission, Appended, Journal
 
@@ -107,9 +107,9 @@ async def test_an_unknown_stays_frozen_until_a_human_resolves_it(
     case = await replace(tell.case(), siblings=(tell.sha("slot"),)).recorded(journal)
     attempt, _ = await tell.run(journal, case, End.UNKNOWN)
     assert await attempt_again(journal, tell, case) is Admission.FROZEN
-    assert [file.attempt for file in await journal.attempts(unresolved=True)] == [attempt]
+    assert [file.attempt for file in await journal.attempts(standing=Unfinished.UNRESOLVED)] == [attempt]
     await journal.resolve(attempt, "stm_one", "signed", finding)
-    assert await journal.attempts(unresolved=True) == []
+    assert await journal.attempts(standing=Unfinished.UNRESOLVED) == []
     file = await journal.attempt(attempt)
     assert file is not None
     assert file.outcome is not None
@@ -230,7 +230,22 @@ async def test_lists_are_of_the_latest_hundred_unless_more_is_asked_for(journal:
     assert len(await journal.proposals(101)) == len(await journal.attempts(limit=101)) == 101
     (one,) = await journal.attempts(proposal=cases[0].proposal_id)
     assert one.header.proposal == cases[0].proposal_id
-    assert await journal.attempts(unresolved=True) == []
+    assert await journal.attempts(standing=Unfinished.UNRESOLVED) == []
+
+
+async def test_what_is_not_over_is_found_behind_whatever_came_after(journal: Journal, tell: Any) -> None:
+    flying = []
+    for _ in range(2):
+        case = await tell.case().recorded(journal)
+        await journal.append(entry := tell.intended(case.header(), case=case))
+        flying.append(entry.attempt.identity.attempt)
+        await tell.run(journal, await tell.case().recorded(journal), End.UNKNOWN)
+        await tell.run(journal, await tell.case().recorded(journal), End.BLOCKED)
+    found = await journal.attempts(standing=Unfinished.IN_FLIGHT)
+    assert [file.attempt for file in found] == flying[::-1]
+    assert [file.attempt for file in await journal.attempts(standing=Unfinished.IN_FLIGHT, limit=1)] == flying[1:]
+    one = await journal.attempts(proposal=found[0].header.proposal, standing=Unfinished.IN_FLIGHT)
+    assert [file.attempt for file in one] == flying[1:]
 
 
 async def test_only_the_first_of_two_closing_appends_counts(journal: Journal, tell: Any) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from gateway.contracts.references import AttemptId, ConnectionId, PracticeId, ProposalId, TriggerId
-from gateway.contracts.words import End
+from gateway.contracts.words import End, Unfinished
 from gateway.errors import (
     ConfigurationError,
     Conflict,
@@ -362,7 +362,7 @@ async def test_no_question_of_a_commit_or_of_a_start_reads_a_whole_table(path: P
     await journal.intent("0" * 64)
     await journal.related(["0" * 64])
     await journal.attempt(AttemptId.random())
-    await journal.attempts(unresolved=True)
+    await journal.attempts(standing=Unfinished.UNRESOLVED)
     await journal.proposal(practice, proposal)
     await journal.stopped(practice, proposal)
     await journal.suspended(ConnectionId.random())

@@ -15,7 +15,7 @@ import pytest
 from gateway.contracts.canonical import MAX_DOCUMENT_BYTES
 from gateway.contracts.proposal import Operation, Origin
 from gateway.contracts.references import AppointmentId, PatientId, PersonId, PracticeId
-from gateway.errors import Conflict, DocumentError, NotFound
+from gateway.errors import Conflict, DocumentError, NotFound, UsageError
 from gateway.hookspecs import Binding
 from gateway.practice.records import StaffRole
 from gateway.practice.registry import Registry
@@ -114,6 +114,22 @@ def test_a_proposal_made_here_is_complete_and_commits_to_the_registered_particul
     assert registered is not None
     (match,) = registered.matches
     assert match.particulars.commitment(match.salt) == proposal.commitment
+
+
+@pytest.mark.requirement("PHI-01")
+@pytest.mark.parametrize("end", ["start", "end"])
+def test_an_expiry_that_would_tell_the_appointments_time_is_refused(clinic, end):
+    """A proposal is kept in the journal; the particulars are not."""
+    particulars = clinic.particulars()
+    with pytest.raises(UsageError, match="expires_at"):
+        clinic.registry.propose(
+            connection=clinic.connection,
+            operation=Operation.BOOK,
+            initiator=PersonId.random(),
+            particulars=particulars,
+            expires_at=getattr(particulars, end),
+        )
+    assert not (clinic.root / "particulars").exists()
 
 
 def test_equal_particulars_get_different_commitments(clinic):
