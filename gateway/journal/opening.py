@@ -14,8 +14,8 @@ from typing import Annotated, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
 
+from gateway.contracts.faults import ContentError
 from gateway.errors import ConfigurationError
 from gateway.journal import Archive, Journal
 
@@ -42,7 +42,7 @@ def fault_of(address: str) -> str | None:
 def _checked(address: str) -> str:
     fault = fault_of(address)
     if fault is not None:
-        raise PydanticCustomError(fault, fault)
+        raise ContentError(fault)
     return address
 
 
