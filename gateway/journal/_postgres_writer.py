@@ -97,7 +97,6 @@ class Writer:
             name = type(error).__name__
             for job in (*batch, *self._waiting):
                 _deliver(job.future, JournalFailed(f"a write to the journal failed ({name}); restart and recover"))
-            self._waiting = []
             if not isinstance(error, Exception):
                 raise
         finally:

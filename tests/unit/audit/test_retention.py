@@ -223,12 +223,14 @@ async def test_a_file_left_by_a_run_that_died_is_made_again(world: Any, tmp_path
     shutil.copy(world.path, tmp_path / "before.db")
     await world.archive(archive, kept=kept)
     [file] = volumes_at([archive])
-    (archive / f".{file.name}.new").write_bytes(b"half of it" * 10_000)  # longer than what is written over it
+    half = archive / f".{file.name.rpartition('-')[0]}.jsonl.gz.new"
+    half.write_bytes(b"half of it" * 10_000)  # longer than what is written over it
     world.path.unlink()
     shutil.copy(tmp_path / "before.db", world.path)  # file written, journal not yet told
     tally = await world.archive(archive, kept=kept, size=2)
     assert tally.volumes == 2
     assert file not in volumes_at([archive])
+    assert not half.exists()
     assert verify_file(world.path, [kept], world.keyring, volumes_at([archive])).flaws == ()
 
 
@@ -337,6 +339,16 @@ async def test_what_a_run_left_that_died_after_the_journals_write_is_cleared_by_
     await tries.run(LATER)  # which finds nothing to move
     assert len(tries.files) == 1
     assert tries.flaws() == ()
+
+
+async def test_a_file_that_has_another_end_than_a_recorded_volume_is_not_deleted(tries: Tries) -> None:
+    await tries.run(LATER)
+    [file] = tries.files
+    end = str(next(each.columns["head"] for each in attempts(tries.world.path) if each.volume is not None)).encode()
+    other = file.with_name(file.name.replace("-000001-", "-000001-0"))
+    other.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).replace(end, b"0" * 64)))
+    await tries.run(LATER)
+    assert sorted(tries.files) == sorted([file, other])
 
 
 async def test_a_try_that_holds_other_events_than_the_journal_is_not_deleted(tries: Tries) -> None:
