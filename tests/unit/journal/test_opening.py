@@ -60,7 +60,7 @@ def test_anything_else_is_no_place_for_a_journal(address: str) -> None:
 def test_a_password_in_the_url_is_refused_with_what_to_do_instead(address: str) -> None:
     with pytest.raises(ValidationError, match="PGPASSFILE") as caught:
         ADDRESS.validate_python(address)
-    assert caught.value.errors()[0]["type"].startswith("holds a password")
+    assert "holds a password" in caught.value.errors()[0]["msg"]
     with pytest.raises(ConfigurationError, match="PGPASSFILE") as refused, open_archive(address):
         pass
     assert "hunter2" not in str(refused.value)
