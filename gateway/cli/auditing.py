@@ -116,7 +116,7 @@ def show(
         from gateway.journal.opening import open_archive
 
         stream = io.StringIO()
-        with open_archive(journal_at(journal, home)) as held:
+        with open_archive(journal_at(journal, home), any_server=journal is not None) as held:
             named, volumes = reference(AttemptId, attempt, "ATTEMPT"), volume_files(archive, home)
             export_lines(held, stream, named, volumes or ())
         lines = [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -162,7 +162,7 @@ def export(
         if to is None and as_json:
             raise UsageError("--json needs --to FILE: the lines themselves are many documents")
         volumes = volume_files(archive, home) or ()
-        with open_archive(journal_at(journal, home)) as held:
+        with open_archive(journal_at(journal, home), any_server=journal is not None) as held:
             if to is None:
                 export_lines(held, sys.stdout, named, volumes)
                 return

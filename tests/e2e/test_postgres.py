@@ -43,6 +43,21 @@ def test_a_practice_commits_looks_resolves_and_verifies(keeping: Any, postgres_u
     assert verified["intact"] and verified["covered"] == held["covered"]
 
 
+def test_a_role_that_only_reads_shows_and_exports(
+    keeping: Any, postgres: Any, postgres_url: str, tmp_path: Path
+) -> None:
+    """As on a standby: nothing is decided by it."""
+    booked = keeping.ask("commit", keeping.approved())["outcome"]["attempt"]
+    schema = postgres_url.rpartition("%3D")[2]
+    reader = f"e{schema}"
+    postgres.psql(f"CREATE ROLE {reader} LOGIN; ALTER ROLE {reader} SET default_transaction_read_only = on")
+    postgres.psql(f"GRANT USAGE ON SCHEMA {schema} TO {reader}")
+    postgres.psql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}")
+    journal = ("--journal", postgres_url.replace("gateway@", f"{reader}@"))
+    assert keeping.ask("audit", "show", booked, *journal)["events"]
+    assert keeping.ask("audit", "export", "--to", str(tmp_path / "audit.jsonl"), *journal)["lines"] > 20
+
+
 @pytest.mark.requirement("DEP-03")
 def test_the_doctor_refuses_a_server_that_loses_what_it_acknowledged(keeping: Any, postgres: Any) -> None:
     fit = keeping.ask("doctor")
