@@ -104,7 +104,7 @@ _PORTS: Final[Mapping[str, tuple[Port, ...]]] = {
     "recovery": (plugins.SINK_ACCEPT, journal.APPEND, *_read("orphans", "attempt")),
     "statement": (
         *(journal.RECORD, journal.RESOLVE, journal.SUSPEND, journal.APPEND, plugins.SINK_ACCEPT),
-        *_read("proposal", "attempt", "attempts"),
+        *_read("proposal", "attempt", "paused"),
     ),
 }
 

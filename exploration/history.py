@@ -250,7 +250,7 @@ class History:
         if not self.world.running:
             self._start()
         running = self.random.choice(self.world.running)
-        if running.gateway.ports.journal_lost and self.chance(0.7):
+        if running.gateway.ports.retired and self.chance(0.7):
             return self.restart(running)
         return running
 

@@ -80,7 +80,7 @@ class InlineWriter:
         answer: Answer = result.answer  # type: ignore[assignment]  # work answers what it says, or fails
         return answer
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """The database outlives every process."""
 
 
@@ -115,7 +115,7 @@ def _write(name: str) -> Port:
 
 
 READS: Final = {name: _read(name) for name in (
-    "proposal", "proposals", "stopped", "trigger", "intent", "related", "attempt", "attempts",
+    "proposal", "proposals", "stopped", "trigger", "intent", "related", "attempt", "paused",
 )} | {
     # Whoever asks for orphans asks who lives.
     "orphans": Port("journal.orphans", _READ_FAULTS, _READ_FAULTS, Touches.ALL),
@@ -245,11 +245,9 @@ class PortedJournal(SqliteJournal):
         acting().learn(file and (file.links[-1].hash, file.resolution))
         return file
 
-    async def attempts(
-        self, *, proposal: ProposalId | None = None, standing: Unfinished | None = None, limit: int = 100
-    ) -> Sequence[AttemptFile]:
-        await self._look("attempts")
-        files = await super().attempts(proposal=proposal, standing=standing, limit=limit)
+    async def paused(self, practice: PracticeId, proposal: ProposalId) -> Sequence[AttemptFile]:
+        await self._look("paused")
+        files = await super().paused(practice, proposal)
         acting().learn(tuple(file.links[-1].hash for file in files))
         return files
 

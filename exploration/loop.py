@@ -1,14 +1,13 @@
 """An event loop with virtual time: callbacks first-in-first-out, timers only when nothing else can happen.
 
 Owns: time. A second passes at no cost, and only when `advance` says so. Refuses: sockets, threads, signals and
-subprocesses; `create_connection` and `getaddrinfo` lead to the network that it was given.
+subprocesses; `create_connection` leads to the network that it was given.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-import socket
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -127,9 +126,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.faults.append(f"{context.get('message')}: {type(context.get('exception')).__name__}")
-
-    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         made: list[asyncio.Protocol] = []

@@ -413,7 +413,7 @@ class Run:
     def _unrecorded(self, end: End, *, fatal: bool) -> Outcome:
         """After dispatch nothing more is dispatched by this process; before it, nothing happened."""
         dispatched = end in AFTER_DISPATCH
-        self.ports.journal_lost = self.ports.journal_lost or dispatched or fatal
+        self.ports.retired = self.ports.retired or dispatched or fatal
         if dispatched:
             return unrecorded(self.attempt, End.UNKNOWN, Code.OUTCOME_UNRECORDED)
         # A paused attempt is its answers' in common, also one whose pause may be recorded after all: nothing may be

@@ -79,7 +79,7 @@ async def _record_intent(run: Run, gated: Gated, attempt_key: str) -> None:
         )
     except (JournalUnavailable, JournalFailed) as error:
         if isinstance(error, JournalFailed):
-            ports.journal_lost, run.doubtful = True, run.attempt
+            ports.retired, run.doubtful = True, run.attempt
         run.attempt = before
         raise AttemptEnded(End.BLOCKED, Code.AUDIT_UNAVAILABLE) from None
     except InvariantViolation:
@@ -117,7 +117,7 @@ async def _last_look(run: Run, gated: Gated) -> None:
     """The stop latch and the attempt's owner once more, and the authorization's life, right before dispatch
     (C-18, CARD-08, I11)."""
     proposal = gated.proposal
-    if run.ports.journal_lost:
+    if run.ports.retired:
         raise AttemptEnded(End.NOT_DISPATCHED, Code.AUDIT_UNAVAILABLE)
     try:
         stopped = await run.ports.journal.stopped(

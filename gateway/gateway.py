@@ -27,7 +27,7 @@ from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Proposal
 from gateway.contracts.references import AttemptId, ConnectionId, ProposalId
 from gateway.contracts.statements import Decision, Purpose, Stop, Withdrawal
-from gateway.contracts.words import End, State
+from gateway.contracts.words import End
 from gateway.errors import Conflict, InvalidInput, NotFound
 from gateway.gates import Gatekeeper
 from gateway.journal import AttemptFile, Journal, ProposalFile
@@ -173,11 +173,10 @@ class Gateway:
         """Latch an operator's stop on a proposal and cancel its paused attempts (C-18, STATE-28)."""
         statement = self.ports.keyring.verify(stop, Stop, practice=self.ports.practice).statement
         record = await self._record(statement.proposal_id, RecordKind.STOP, statement.statement_id, stop)
-        for paused in await self.ports.journal.attempts(proposal=statement.proposal_id):
-            if paused.state is State.PAUSED:
-                run = Run(ports=self.ports, attempt=paused.resumable(), header=paused.header)
-                with suppress(KeyTaken):  # an answer was faster; its attempt meets the latch itself
-                    await run.close(AttemptEnded(End.STOPPED_PAUSED, Code.OPERATOR_STOP))
+        for paused in await self.ports.journal.paused(statement.practice, statement.proposal_id):
+            run = Run(ports=self.ports, attempt=paused.resumable(), header=paused.header)
+            with suppress(KeyTaken):  # an answer was faster; its attempt meets the latch itself
+                await run.close(AttemptEnded(End.STOPPED_PAUSED, Code.OPERATOR_STOP))
         return record
 
     async def withdraw(self, withdrawal: str) -> Record:

@@ -46,7 +46,7 @@ class Orchestrator:
     """Takes signed triggers, one attempt each. Safe for any number of concurrent callers."""
 
     ports: Ports
-    _executing: dict[AttemptId, asyncio.Task[Outcome]] = field(default_factory=dict)
+    _executing: dict[asyncio.Task[Outcome], AttemptId] = field(default_factory=dict)
 
     async def submit(self, token: str, purpose: Purpose) -> Outcome:
         """Run, or replay, the attempt that this trigger asks for. Answers every failure as an outcome."""
@@ -61,9 +61,11 @@ class Orchestrator:
             return unrecorded(None, End.UNKNOWN, Code.OUTCOME_UNRECORDED)
 
     async def settle(self) -> None:
-        """Wait until no attempt is between intent and outcome. Cancelling the wait cancels no attempt."""
+        """Dispatch nothing more, and wait until no attempt is between intent and outcome: the journal may then close.
+        Cancelling the wait cancels no attempt."""
+        self.ports.retired = True
         while self._executing:
-            await asyncio.wait(set(self._executing.values()))
+            await asyncio.wait(set(self._executing))
 
     async def _submit(self, token: str, purpose: Purpose) -> Outcome:
         try:
@@ -75,7 +77,7 @@ class Orchestrator:
         header = _header(verified, purpose)
         if replayed := await self._replay(verified, header):
             return replayed
-        if self.ports.journal_lost:
+        if self.ports.retired:
             return unrecorded(None, End.BLOCKED, Code.AUDIT_UNAVAILABLE)
         run = Run.begin(self.ports, verified, header)
         if denial := self._denial(verified.statement, purpose):
@@ -97,9 +99,11 @@ class Orchestrator:
         gated = await run.gate()
         if run.header.purpose is not Purpose.COMMIT:
             return await run.finish_check()
+        if self.ports.retired:  # nobody would wait for it any more
+            raise AttemptEnded(End.BLOCKED, Code.AUDIT_UNAVAILABLE)
         task = asyncio.create_task(self._execute(run, gated))
-        self._executing[run.attempt.identity.attempt] = task
-        task.add_done_callback(lambda _: self._executing.pop(run.attempt.identity.attempt, None))
+        self._executing[task] = run.attempt.identity.attempt
+        task.add_done_callback(self._executing.pop)
         return await asyncio.shield(task)
 
     async def _execute(self, run: Run, gated: Gated) -> Outcome:
@@ -158,10 +162,14 @@ class Orchestrator:
             remaining = deadline - clock.monotonic()
             if remaining <= 0:
                 return _in_flight(attempt)
-            if task := self._executing.get(attempt):
-                await asyncio.wait({task}, timeout=remaining)
+            if others := self._others(attempt):
+                await asyncio.wait(others, timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
             else:
                 await clock.sleep(min(POLL_SECONDS, remaining))
+
+    def _others(self, attempt: AttemptId) -> set[asyncio.Task[Outcome]]:
+        """Who carries out this attempt here, but for whoever asks: several answers to one pause may have got so far."""
+        return {task for task, name in self._executing.items() if name == attempt} - {asyncio.current_task()}
 
 
 def _fault(run: Run, fault: Exception) -> AttemptEnded:

@@ -47,8 +47,8 @@ class Sealed:
 
 @dataclass(slots=True, kw_only=True)
 class Ports:
-    """Everything outside that the orchestrator reaches for. `journal_lost` latches when an outcome could
-    not be recorded: this process then dispatches nothing more."""
+    """Everything outside that the orchestrator reaches for. `retired` latches when an outcome could not
+    be recorded, and when the gateway closes: it then dispatches nothing more."""
 
     configuration: Configuration
     keyring: Keyring
@@ -60,7 +60,7 @@ class Ports:
     sinks: Sinks
     gatekeeper: Gatekeeper
     clock: Clock
-    journal_lost: bool = False
+    retired: bool = False
 
     @property
     def practice(self) -> PracticeId:

@@ -2,7 +2,8 @@
 
 Owns: `file`, configured as `{"name": "file", "options": {"path": "audit.jsonl"}}`, the path relative to the
 gateway's home. Each line is {"hash": …, "event": {…}}. The file is the owner's only. Several processes may
-share it: a lock orders them, and a line torn by a crash stays on a line of its own.
+share it: a lock orders them, and a line torn by a crash stays on a line of its own. Refuses: to keep a thread
+waiting for that lock, whose holder may be stuck; how long to wait is the caller's affair.
 """
 
 from __future__ import annotations
@@ -11,33 +12,49 @@ import asyncio
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from gateway.clock import Clock, SystemClock
 from gateway.contracts.signals import Event
 from gateway.hookspecs import AuditSink, hookimpl
 
 DEFAULT_PATH: Final = "audit.jsonl"
 PROBE_BYTES: Final = 64 * 1024
 """Room for the events of one attempt, several times over."""
+POLL_SECONDS: Final = 0.01
 
 
 class FileSink:
     """`AuditSink` over one file. Raises OSError, which refuses (the caller records AuditFailed)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
         self._path = path
+        self._clock = clock or SystemClock()
+        self._turn = asyncio.Lock()
         self._named: tuple[int, int] | None = None
 
     async def ready(self) -> None:
-        await asyncio.to_thread(self._probe)
+        await self._locked(self._probe)
 
     async def accept(self, events: Sequence[tuple[str, Event]]) -> None:
         lines = b"".join(b'{"hash":"%s","event":%s}\n' % (hash_.encode(), event.canonical()) for hash_, event in events)
         if lines:
-            await asyncio.to_thread(self._append, lines)
+            await self._locked(partial(self._append, lines))
+
+    async def _locked(self, work: Callable[[], None]) -> None:
+        """Do `work` once nobody else has the file's lock: this gateway's calls in their order, others as it comes."""
+        async with self._turn:
+            while True:
+                try:
+                    await asyncio.to_thread(work)
+                except BlockingIOError:  # the lock's: nothing else of a regular file says so
+                    await self._clock.sleep(POLL_SECONDS)
+                else:
+                    return
 
     def _probe(self) -> None:
         with self._opened():
@@ -63,7 +80,7 @@ class FileSink:
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             self._keep_name(descriptor, known=known)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield descriptor
         finally:
             os.close(descriptor)

@@ -9,7 +9,9 @@ One forbidden address among a name's answers refuses the name: honest names do n
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -82,8 +84,12 @@ async def _addresses(host: str) -> tuple[Address, ...]:
         return (ip_address(host),)
     except ValueError:
         pass
+    # A look-up cannot be broken off, and one of a dead resolver lasts: evidence, secrets and sinks keep their threads.
+    own = ThreadPoolExecutor(thread_name_prefix="look-up")
     try:
-        answers = await asyncio.get_running_loop().getaddrinfo(host, None)
+        answers = await asyncio.get_running_loop().run_in_executor(own, socket.getaddrinfo, host, None)
         return tuple(dict.fromkeys(ip_address(str(answer[4][0])) for answer in answers))
     except (OSError, ValueError):
         raise NameUnresolvedError from None
+    finally:
+        own.shutdown(wait=False)

@@ -402,6 +402,10 @@ class Journal(Protocol):
         """The newest first."""
         ...
 
+    async def paused(self, practice: PracticeId, proposal: ProposalId) -> Sequence[AttemptFile]:
+        """All attempts at this proposal that wait for an answer, the oldest first."""
+        ...
+
     async def orphans(self) -> Sequence[AttemptFile]:
         """Attempts in flight whose owner is dead: an intent without an outcome."""
         ...

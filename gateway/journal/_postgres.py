@@ -236,6 +236,9 @@ class PostgresJournal:
         query = reads.ATTEMPTS[standing]
         return reads.files(await self._line.ask(query, {"proposal": proposal, "limit": limit}))
 
+    async def paused(self, practice: PracticeId, proposal: ProposalId) -> Sequence[AttemptFile]:
+        return reads.files(await self._line.ask(reads.PAUSED, (practice, proposal)))
+
     async def orphans(self) -> Sequence[AttemptFile]:
         """Also forgets dead owners to whom no attempt in flight refers."""
         found = reads.files(await self._line.ask(reads.ORPHANS))

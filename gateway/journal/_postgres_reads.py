@@ -53,6 +53,7 @@ ATTEMPTS: Final[Mapping[Unfinished | None, str]] = MappingProxyType(
         }.items()
     }
 )
+PAUSED: Final = _FILES + " WHERE a.practice = %s AND a.proposal = %s AND a.state = 'PAUSED' ORDER BY a.position"
 # A lock that can be shared is held by nobody: its owner's session is over. Shared, so that two who ask at once do not
 # take one another for the owner. Asked on the line, so that a process finds its own lock held by its own session, or
 # else is told of what it left behind with one that is over.

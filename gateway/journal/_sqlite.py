@@ -200,6 +200,10 @@ class SqliteJournal:
         with reads.look(self._reader) as connection:
             return reads.attempts(connection, proposal=proposal, standing=standing, limit=limit)
 
+    async def paused(self, practice: PracticeId, proposal: ProposalId) -> Sequence[AttemptFile]:
+        with reads.look(self._reader) as connection:
+            return reads.paused(connection, practice, proposal)
+
     async def orphans(self) -> Sequence[AttemptFile]:
         """Also removes the lock files of dead owners to whom no attempt in flight refers."""
         with reads.look(self._reader) as connection:
@@ -232,7 +236,7 @@ class SqliteJournal:
         if not self._open:
             return
         self._open = False
-        await asyncio.to_thread(self._writer.close)
+        await self._writer.aclose()
         referred = True
         try:
             with reads.look(self._reader) as connection:

@@ -121,6 +121,14 @@ def attempts(
     return _files(connection, rows)
 
 
+def paused(connection: sqlite3.Connection, practice: str, proposal: str) -> list[AttemptFile]:
+    rows = connection.execute(
+        "SELECT * FROM attempts WHERE practice = ? AND proposal = ? AND state = 'PAUSED' ORDER BY position",
+        (practice, proposal),
+    ).fetchall()
+    return _files(connection, rows)
+
+
 def in_flight(connection: sqlite3.Connection) -> list[tuple[AttemptFile, str]]:
     """Attempts with an intent and no outcome, and their owners, oldest first."""
     # `+position`, or SQLite reads the whole table in its own order instead of the few rows of the partial index

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,6 +47,9 @@ from gateway.practice.records import (
 
 PEOPLE = "people.json"
 LOCK = "registry.lock"
+LOCK_SECONDS = 5.0
+"""How long a writer waits for another: each needs milliseconds, unless it is stuck."""
+POLL_SECONDS = 0.01
 
 M = TypeVar("M", bound=Model)
 
@@ -262,7 +266,19 @@ class Registry:
         except OSError:
             raise DocumentError(f"{LOCK} cannot be opened in the practice registry; check its owner and mode") from None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock, time.monotonic() + LOCK_SECONDS)
             yield
         finally:
             os.close(lock)
+
+
+def _lock(descriptor: int, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise DocumentError(f"another process holds {LOCK} of the practice registry; end it") from None
+            time.sleep(POLL_SECONDS)
+        else:
+            return

@@ -175,9 +175,9 @@ def stop(proposal: ProposalArgument, home: Home = HOME, keys: Keys = None, as_js
 
         async def work(gateway: Gateway) -> tuple[str, list[AttemptFile]]:
             file = await gateway.proposal(named)
-            paused = {each.attempt for each in await gateway.ports.journal.attempts(proposal=named) if _waits(each)}
+            paused = await gateway.ports.journal.paused(gateway.ports.practice, named)
             record = await gateway.stop(surface.stop(file.proposal, operator=seat.desk.operator).token)
-            return record.reference, [await gateway.attempt(each) for each in sorted(paused)]
+            return record.reference, [await gateway.attempt(each.attempt) for each in paused]
 
         statement, ended = with_gateway(home, work)
         rows = [(each.attempt, each.state.value) for each in ended]

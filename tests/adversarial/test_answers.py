@@ -196,7 +196,7 @@ class TestJournal:
             proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
 
             async def lose() -> None:
-                gateway.ports.journal_lost = True  # another attempt's outcome could not be recorded just now
+                gateway.ports.retired = True  # another attempt's outcome could not be recorded just now
 
             world.before_intent(gateway, lose)
             outcome = await world.rehearsal.commit(gateway, proposal)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from ipaddress import ip_address
 from typing import Any
@@ -39,10 +38,10 @@ def test_an_address_that_no_public_system_has_is_not_reachable(text: str, networ
 
 
 async def test_localhost_that_leads_out_of_the_machine_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def lying(*given: Any, **named: Any) -> Any:
+    def lying(*given: Any) -> Any:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 443))]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lying)
+    monkeypatch.setattr(socket, "getaddrinfo", lying)
     with pytest.raises(AddressForbiddenError):
         await resolve("localhost", 443, Network.PUBLIC, lambda host, port: True)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from adapters.sandbox.faults import Action, Fault
+from gateway.config import Bounds
 from gateway.contracts.failures import Code
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.statements import Choice, Verdict
@@ -15,6 +16,7 @@ from gateway.contracts.words import Effect, Severity, Standing, State
 from gateway.errors import JournalFailed, JournalUnavailable
 from gateway.gateway import Gateway
 from gateway.journal import Append
+from gateway.journal._sqlite import SqliteJournal
 from gateway.surfaces.local import OPERATOR
 
 
@@ -235,6 +237,125 @@ class TestOneKeyTwoCallers:
         assert (doubtful.attempt, doubtful.recorded, doubtful.standing) == (None, False, Standing.UNRESOLVED)
         assert (paused.state, done.state, done.attempt) == (State.PAUSED, State.SUCCEEDED, paused.attempt)
         assert await world.sent() == 1
+
+
+class TestSeveralWhoProceed:
+    """Several people answer one pause at once, all with PROCEED: one intent is admitted, and the others wait."""
+
+    async def resumed(self, world: Any, *gateways: Gateway, milliseconds: int) -> list[asyncio.Task[Outcome]]:
+        """A call into each gateway; the first intent that comes is admitted once all have come. The system takes so
+        long to answer."""
+        rehearsal, surface, operator = world.rehearsal, world.local.surface(OPERATOR), world.local.desk.operator
+        proposal = await rehearsal.propose(gateways[0], rehearsal.enrol())
+        approval = await rehearsal.decide(gateways[0], proposal)
+        paused = await gateways[0].commit(rehearsal.trigger(proposal, approval))
+        everybody, admitted = asyncio.Event(), asyncio.Event()
+        come: list[Append] = []
+
+        async def before(entry: Append) -> None:
+            if entry.intent is not None:
+                come.append(entry)
+                if len(come) == len(gateways):
+                    everybody.set()
+                await (everybody if entry is come[0] else admitted).wait()
+
+        async def after(entry: Append) -> None:
+            if entry.intent is not None:
+                admitted.set()
+
+        for gateway in {id(each): each for each in gateways}.values():
+            watched = world.watch(gateway)
+            watched.before, watched.after = before, after
+        world.arm(Fault.DELAY_AFTER, Action.BOOK, milliseconds=milliseconds)
+        given = {"operator": operator, "approval": approval, "paused": paused, "choice": Choice.PROCEED}
+        answers = [surface.resume(proposal, **given).token for _ in gateways]
+        return [asyncio.create_task(gateway.resume(answer)) for gateway, answer in zip(gateways, answers, strict=True)]
+
+    @pytest.mark.requirement("IDEM-05")
+    @pytest.mark.parametrize("calls", [(2, 0), (3, 0), (1, 1)], ids=["two", "three", "at two gateways"])
+    async def test_each_hears_of_the_end_as_soon_as_there_is_one(self, make_world: Any, calls: tuple[int, int]) -> None:
+        world = await make_world(risk=Severity.HIGH, bounds=Bounds(replay_wait_seconds=120))
+        async with world.gateway() as one, world.gateway() as other, asyncio.timeout(30):
+            gateways = [one] * calls[0] + [other] * calls[1]
+            answers = await asyncio.gather(*await self.resumed(world, *gateways, milliseconds=100))
+        assert {(each.state, each.attempt) for each in answers} == {(State.SUCCEEDED, answers[0].attempt)}
+        assert sorted(each.replayed for each in answers) == [False] + [True] * (len(gateways) - 1)
+        assert await world.sent() == 1
+
+    @pytest.mark.requirement("IDEM-05")
+    async def test_one_who_waits_no_longer_does_not_let_the_journal_close_on_the_first(self, make_world: Any) -> None:
+        world = await make_world(risk=Severity.HIGH, bounds=Bounds(replay_wait_seconds=0))
+        async with world.gateway() as gateway:
+            calls = await self.resumed(world, gateway, gateway, milliseconds=400)
+            done, under_way = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        (second,), (first,) = [each.result() for each in done], [await each for each in under_way]
+        assert (second.code, second.attempt) == (Code.IN_FLIGHT, first.attempt)
+        assert (first.state, first.effect, first.recorded) == (State.SUCCEEDED, Effect.APPLIED, True)
+        assert await world.sent() == 1
+
+
+class TestWhileTheGatewayCloses:
+    @pytest.mark.requirement("FAIL-10")
+    async def test_an_attempt_still_at_its_gates_reserves_and_sends_nothing(
+        self, world: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked, closing = asyncio.Event(), asyncio.Event()
+        close, calls = SqliteJournal.aclose, []
+
+        async def aclose(journal: SqliteJournal) -> None:
+            closing.set()
+            while not (await world.sent() or calls[0].done()):
+                await asyncio.sleep(0.01)
+            await close(journal)
+
+        monkeypatch.setattr(SqliteJournal, "aclose", aclose)
+        async with world.gateway() as gateway:
+            proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
+            trigger = world.rehearsal.trigger(proposal, await world.rehearsal.decide(gateway, proposal))
+            world.arm(Fault.DELAY_AFTER, Action.BOOK, milliseconds=300)
+            journal = gateway.ports.journal
+
+            class Slow:
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(journal, name)
+
+                async def proposal(self, *args: Any) -> Any:
+                    looked.set()
+                    await closing.wait()
+                    return await journal.proposal(*args)
+
+            gateway.ports.journal = Slow()  # type: ignore[assignment]  # a stand-in
+            calls.append(asyncio.create_task(gateway.commit(trigger)))
+            await looked.wait()
+        outcome = await calls[0]
+        assert (outcome.state, outcome.code, outcome.effect) == (State.BLOCKED, Code.AUDIT_UNAVAILABLE, None)
+        assert await world.sent() == 0
+        async with world.gateway() as gateway:
+            assert gateway.recovered == ()
+            assert (await gateway.commit(trigger)).attempt == outcome.attempt
+
+    @pytest.mark.requirement("FAIL-10")
+    async def test_an_intent_that_was_not_sent_yet_is_not_sent_any_more(self, world: Any) -> None:
+        intended, calls = asyncio.Event(), []
+        async with world.gateway() as gateway:
+            proposal = await world.rehearsal.propose(gateway, world.rehearsal.enrol())
+
+            async def tell() -> None:
+                intended.set()
+                for _ in range(10):
+                    await asyncio.sleep(0)
+
+            world.after_intent(gateway, tell)
+            calls.append(asyncio.create_task(world.rehearsal.commit(gateway, proposal)))
+            await intended.wait()
+        outcome = await calls[0]
+        assert (outcome.state, outcome.code, outcome.effect) == (
+            State.BLOCKED,
+            Code.AUDIT_UNAVAILABLE,
+            Effect.NOT_SENT,
+        )
+        assert outcome.recorded
+        assert await world.sent() == 0
 
 
 class TestUnderAStop:

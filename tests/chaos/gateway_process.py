@@ -37,7 +37,7 @@ async def serve(home: Path, socket: str) -> int:
                     outcome = await gateway.commit(trigger.decode().strip())
                     writer.write(json.dumps(outcome.plain()).encode() + b"\n")
                     await writer.drain()
-                    if gateway.ports.journal_lost:
+                    if gateway.ports.retired:
                         over.set()
             writer.close()
 

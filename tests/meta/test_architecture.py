@@ -31,8 +31,9 @@ ORCHESTRATION = (
     "gateway/observation.py",
     "gateway/recovery.py",
 )
-# Threads and queues: the SQLite writer's one thread, which concurrent appends share. It starts no work of its own.
-MAY_USE_THREADS = ("gateway/journal/_sqlite_writer.py",)
+# Threads and queues: the SQLite writer's one thread, which concurrent appends share, and one for each look-up of a
+# name, which nobody can break off. They start no work of their own.
+MAY_USE_THREADS = ("gateway/journal/_sqlite_writer.py", "gateway/boundary/addresses.py")
 ENGINES = {
     "airflow", "apscheduler", "arq", "celery", "croniter", "dagster", "dbos", "dramatiq", "huey", "kombu", "luigi",
     "multiprocessing", "pika", "prefect", "restate", "rq", "sched", "schedule", "temporalio", "zeep",
@@ -77,8 +78,10 @@ def test_no_worker_queue_timer_or_workflow_engine_is_imported(sources: Sources) 
 
 @pytest.mark.requirement("ARCH-02")
 def test_nothing_in_the_gateway_sleeps_but_the_injected_clock(sources: Sources) -> None:
-    # a command that a person started may pace itself in the foreground; tests wait for a database server to start
+    # a command that a person started may pace itself in the foreground; tests wait for a database server to start;
+    # whoever writes the practice's registry waits, blocking and not for long, for others to have written
     may_sleep = ("gateway/clock.py", "gateway/cli", "gateway/surfaces", "gateway/testing/postgres.py")
+    may_sleep += ("gateway/practice/registry.py",)
     for source in sources:
         if source.within("gateway") and not source.within(*may_sleep):
             assert not source.imports & {"asyncio.sleep", "time.sleep", "anyio.sleep"}, source.path

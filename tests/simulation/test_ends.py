@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -669,6 +670,19 @@ class TestPolicyAndStop:
             late = await gateway.resume(self.answer(world, proposal, approval, paused, Choice.PROCEED))
         assert file.state is State.CANCELLED
         assert ended(late)[:2] == (State.REJECTED, Code.TRIGGER_FORBIDDEN)
+
+    @pytest.mark.requirement("STATE-28", "OPS-02")
+    async def test_a_stop_cancels_a_paused_attempt_however_many_came_after_it(self, make_world: Any) -> None:
+        world = await make_world(risk=Severity.HIGH)
+        async with world.gateway() as gateway:
+            proposal, approval, paused = await self.paused(world, gateway)
+            surface, operator = world.local.surface(OPERATOR), world.local.desk.operator
+            checks = [surface.check(proposal, operator=operator, approval=approval).token for _ in range(100)]
+            denied = await asyncio.gather(*(gateway.commit(check) for check in checks))
+            assert {each.code for each in denied} == {Code.TRIGGER_FORBIDDEN}
+            await gateway.stop(surface.stop(proposal, operator=operator).token)
+            file = await gateway.attempt(paused.attempt)
+        assert (file.state, file.outcome.code) == (State.CANCELLED, Code.OPERATOR_STOP)
 
     @pytest.mark.requirement("AUTH-10")
     async def test_a_stop_latched_before_the_intent_blocks(self, world: Any) -> None:

@@ -162,7 +162,7 @@ class Script:
 
     def ports(self) -> Any:
         sinks = Sinks(sinks={"one": self}, seconds=1, clock=self.clock)  # type: ignore[dict-item]  # the part it needs
-        return SimpleNamespace(journal=self, sinks=sinks, clock=self.clock, journal_lost=False)
+        return SimpleNamespace(journal=self, sinks=sinks, clock=self.clock, retired=False)
 
     def run(self, **changes: Any) -> Run:
         identity = Identity(
@@ -333,11 +333,11 @@ async def test_an_intent_that_cannot_be_written_blocks_and_leaves_the_attempt_as
 ) -> None:
     script = Script(admissions=[error])
     run = script.run()
-    run.ports.journal_lost = before
+    run.ports.retired = before
     attempt = run.attempt
     ended = await ending(run, gated(script))
     assert (ended.end, ended.code, run.attempt) == (End.BLOCKED, Code.AUDIT_UNAVAILABLE, attempt)
-    assert run.ports.journal_lost is (before or lost)
+    assert run.ports.retired is (before or lost)
     assert script.said == ["append"]
 
 
@@ -432,7 +432,7 @@ async def test_a_stop_or_a_journal_that_cannot_say_lets_nothing_out(latched: Any
 async def test_a_process_that_lost_its_journal_dispatches_nothing_more() -> None:
     script = Script()
     run = script.run()
-    run.ports.journal_lost = True
+    run.ports.retired = True
     ended = await ending(run, gated(script))
     assert (ended.end, ended.code, script.said) == (End.NOT_DISPATCHED, Code.AUDIT_UNAVAILABLE, ["append", "sink"])
 

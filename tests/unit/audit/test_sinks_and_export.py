@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
 import json
 import os
@@ -10,6 +11,9 @@ import resource
 import sqlite3
 import stat
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,8 @@ import rfc8785
 
 from gateway.audit import FileSink, export_lines
 from gateway.audit.sinks import gateway_audit_sinks
+from gateway.boundary.containment import contained
+from gateway.clock import SystemClock
 from gateway.contracts.canonical import digest
 from gateway.contracts.chain import GENESIS, Record, RecordKind
 from gateway.contracts.references import AttemptId
@@ -144,6 +150,66 @@ async def test_a_write_that_the_kernel_cuts_short_is_continued(
 async def test_nothing_to_accept_writes_nothing(sink: FileSink, tmp_path: Path) -> None:
     await sink.accept([])
     assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def held_by_another(path: Path) -> Iterator[None]:
+    """As a gateway holds the file's lock that is stuck in mid-write."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Paces(SystemClock):
+    """Counts how often it was slept by."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await super().sleep(seconds)
+
+
+async def test_whoever_waits_for_the_lock_takes_nobodys_thread_and_gives_up_for_good(
+    sink: FileSink, events: list[tuple[str, Event]], tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(1) as shared:
+        asyncio.get_running_loop().set_default_executor(shared)
+        with held_by_another(tmp_path / "kept.jsonl"):
+            for ask in (sink.ready, lambda: sink.accept(events)):
+                assert (await contained(ask, 0.05)).late
+            await asyncio.wait_for(asyncio.to_thread(int), 10)
+        await sink.ready()
+    assert kept(tmp_path) == []
+
+
+async def test_whoever_waits_for_the_lock_goes_on_when_it_is_free(
+    events: list[tuple[str, Event]], tmp_path: Path
+) -> None:
+    clock = Paces()
+    sink = FileSink(tmp_path / "kept.jsonl", clock)
+    with held_by_another(tmp_path / "kept.jsonl"):
+        waiting = asyncio.create_task(sink.accept(events))
+        while len(clock.slept) < 3:
+            await asyncio.sleep(0)
+        assert kept(tmp_path) == []
+    await waiting
+    assert [line["hash"] for line in kept(tmp_path)] == [hash_ for hash_, _ in events]
+    assert set(clock.slept) == {0.01}
+
+
+async def test_calls_of_one_gateway_do_not_wait_for_the_lock_but_for_their_turn(
+    events: list[tuple[str, Event]], tmp_path: Path
+) -> None:
+    clock = Paces()
+    sink = FileSink(tmp_path / "kept.jsonl", clock)
+    await asyncio.gather(*(sink.accept([event]) for event in events), *(sink.ready() for _ in events))
+    assert [line["hash"] for line in kept(tmp_path)] == [hash_ for hash_, _ in events]
+    assert clock.slept == []
 
 
 async def test_without_an_option_the_file_has_its_usual_name(tmp_path: Path, events: list[tuple[str, Event]]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 
 import pytest
@@ -51,10 +54,10 @@ async def test_an_address_given_outright_is_judged_like_any_other_and_not_looked
 ) -> None:
     asked: list[tuple[str, int]] = []
 
-    async def looked_up(*asked: object, **options: object) -> list[tuple[object, ...]]:
+    def looked_up(*asked: object) -> list[tuple[object, ...]]:
         raise OSError
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", looked_up)
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
 
     def admits(host: str, port: int) -> bool:
         asked.append((host, port))
@@ -81,10 +84,10 @@ async def test_an_address_given_outright_is_judged_like_any_other_and_not_looked
 async def test_one_forbidden_answer_refuses_the_name(
     monkeypatch: pytest.MonkeyPatch, host: str, answers: list[str]
 ) -> None:
-    async def answered(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
+    def answered(host: str, port: None) -> list[tuple[object, ...]]:
         return [(0, 0, 0, "", (address, port)) for address in answers]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answered)
+    monkeypatch.setattr(socket, "getaddrinfo", answered)
     with pytest.raises(AddressForbiddenError):
         await resolve(host, 443, Network.PUBLIC, lambda asked, port: asked == host)
 
@@ -92,6 +95,40 @@ async def test_one_forbidden_answer_refuses_the_name(
 async def test_a_host_that_the_environment_does_not_admit_is_not_even_looked_up() -> None:
     with pytest.raises(AddressForbiddenError):
         await resolve("no-such-host.invalid", 80, Network.PUBLIC, lambda host, port: False)
+
+
+async def test_a_look_up_has_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead resolver holds up whoever asks it and nobody else; and a name is looked up although all else hangs."""
+    hanging = threading.Event()
+    asked: list[tuple[str, object, str]] = []
+
+    def looked_up(host: str, port: object) -> list[tuple[object, ...]]:
+        asked.append((host, port, threading.current_thread().name))
+        if host == "dead.example":
+            hanging.wait()
+        return [(0, 0, 0, "", ("93.184.216.34", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    before = threading.active_count()
+    with ThreadPoolExecutor(1) as shared:
+        asyncio.get_running_loop().set_default_executor(shared)
+        dead = [asyncio.create_task(resolve("dead.example", 80, Network.PUBLIC, lambda *_: True)) for _ in range(40)]
+        try:
+            async with asyncio.timeout(10):
+                while len(asked) < 40:
+                    await asyncio.sleep(0)
+                await asyncio.to_thread(int)
+                asyncio.get_running_loop().run_in_executor(None, hanging.wait)
+                found = await resolve("calendar.example", 80, Network.PUBLIC, lambda *_: True)
+        finally:
+            hanging.set()
+        assert await asyncio.gather(*dead) == [found] * 40 == [(ip_address("93.184.216.34"),)] * 40
+    assert {name.partition("_")[0] for _, _, name in asked} == {"look-up"}
+    assert asked[-1][:2] == ("calendar.example", None)
+    for thread in threading.enumerate():
+        if thread.name.startswith("look-up"):
+            thread.join(10)
+    assert threading.active_count() == before
 
 
 async def test_a_name_without_addresses_is_unresolved() -> None:

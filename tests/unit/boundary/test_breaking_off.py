@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -127,9 +129,11 @@ async def test_a_client_hears_whether_time_ran_out_before_or_after_its_request_l
 ) -> None:
     practice = practice_at(f"http://localhost:{peer.port}/", (f"localhost:{peer.port}",))
     heard: list[type[Exception]] = []
+    over = threading.Event()
 
-    async def unanswered(*asked: Any, **options: Any) -> Any:
-        await asyncio.Event().wait()
+    def unanswered(*asked: Any) -> Any:
+        over.wait()
+        raise OSError
 
     async def ready(request: Request, read: httpx.AsyncClient) -> Readiness:
         try:
@@ -141,10 +145,13 @@ async def test_a_client_hears_whether_time_ran_out_before_or_after_its_request_l
 
     peer.on["GET"] = never
     if not answering:
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unanswered)
+        monkeypatch.setattr(socket, "getaddrinfo", unanswered)
     practice.guest.ready = ready
     brief(practice, request_seconds=1.0 if answering else 0.1)
-    assert await (await practice.engage()).readiness() is Code.EXTERNAL_TIMEOUT
+    try:
+        assert await (await practice.engage()).readiness() is Code.EXTERNAL_TIMEOUT
+    finally:
+        over.set()
     assert heard == [httpx.ReadTimeout if answering else httpx.ConnectTimeout]
     assert len(peer.calls) == int(answering)
 

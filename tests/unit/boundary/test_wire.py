@@ -597,9 +597,8 @@ async def test_a_name_is_resolved_once_and_that_address_is_connected_to(
 ) -> None:
     """A second look-up could give another address than the one that was checked (DNS rebinding)."""
     asked: list[str] = []
-    loop = asyncio.get_running_loop()
 
-    async def rebinding(host: str, port: int, **details: Any) -> list[Any]:
+    def rebinding(host: str, port: None) -> list[Any]:
         asked.append(host)
         address = "127.0.0.1" if len(asked) == 1 else "203.0.113.7"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
@@ -609,7 +608,7 @@ async def test_a_name_is_resolved_once_and_that_address_is_connected_to(
         await read.get("c")
         return Readiness.proven()
 
-    monkeypatch.setattr(loop, "getaddrinfo", rebinding)
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
     practice.guest.ready = ready
     practice.admits = lambda host, port: True
     name = f"calendar.test:{peer.port}"

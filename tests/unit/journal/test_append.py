@@ -248,6 +248,23 @@ async def test_what_is_not_over_is_found_behind_whatever_came_after(journal: Jou
     assert [file.attempt for file in one] == flying[1:]
 
 
+@pytest.mark.requirement("STATE-28")
+async def test_all_that_wait_for_an_answer_are_told_and_nothing_else(journal: Journal, tell: Any) -> None:
+    case = await tell.case().recorded(journal)
+    elsewhere = await replace(tell.case(), proposal_id=case.proposal_id).recorded(journal)  # another practice's
+    other = await replace(tell.case(), practice=case.practice).recorded(journal)
+    pauses = []
+    for each in (case, elsewhere, other, *[case] * 100):
+        pause = tell.concluded(tell.gated(header := each.header()), header, End.PAUSED)
+        await journal.append(pause)
+        pauses.append(pause.attempt.identity.attempt)
+    await tell.run(journal, case, End.REFUSED)
+    found = await journal.paused(case.practice, case.proposal_id)
+    assert [file.attempt for file in found] == [pauses[0], *pauses[3:]]
+    assert {file.state for file in found} == {State.PAUSED}
+    assert [file.attempt for file in await journal.paused(elsewhere.practice, case.proposal_id)] == [pauses[1]]
+
+
 async def test_only_the_first_of_two_closing_appends_counts(journal: Journal, tell: Any) -> None:
     case = await tell.case().recorded(journal)
     entry = tell.intended(case.header(), case=case)

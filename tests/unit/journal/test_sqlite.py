@@ -10,7 +10,9 @@ import resource
 import sqlite3
 import stat
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -262,6 +264,41 @@ async def test_a_transaction_that_can_be_neither_ended_nor_undone_is_the_last_an
     await again.aclose()
 
 
+async def test_a_journal_closes_although_every_thread_that_is_shared_hangs(path: Path, tell: Any) -> None:
+    journal, case = open_at(path), tell.case()
+    hanging = threading.Event()
+    with ThreadPoolExecutor(1) as shared:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(shared)
+        loop.run_in_executor(None, hanging.wait)
+        try:
+            await asyncio.wait_for(journal.append(tell.intended(case.header(), case=case)), 10)
+            await asyncio.wait_for(journal.aclose(), 10)
+        finally:
+            hanging.set()
+    again = open_at(path)
+    assert len(await again.attempts()) == 1
+    await again.aclose()
+
+
+async def test_what_was_handed_over_is_written_although_nobody_waits_for_the_end_any_more(
+    path: Path, tell: Any
+) -> None:
+    journal, case = open_at(path), tell.case()
+    append = asyncio.create_task(journal.append(tell.intended(case.header(), case=case)))
+    closing = asyncio.create_task(journal._writer.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    with pytest.raises(JournalUnavailable, match="closed"):
+        await journal.ready()
+    assert closing.cancelled()
+    assert (await append).admission is Admission.ADMITTED
+    await journal._writer.aclose()
+    assert not journal._writer._thread.is_alive()
+    await journal.aclose()
+
+
 @pytest.mark.skipif(not Path("/usr/bin/strace").exists(), reason="strace counts the kernel's syncs")
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 async def test_a_commit_costs_two_syncs_and_budget_and_readiness_none(place: Any) -> None:
@@ -363,12 +400,13 @@ async def test_no_question_of_a_commit_or_of_a_start_reads_a_whole_table(path: P
     await journal.related(["0" * 64])
     await journal.attempt(AttemptId.random())
     await journal.attempts(standing=Unfinished.UNRESOLVED)
+    await journal.paused(practice, proposal)
     await journal.proposal(practice, proposal)
     await journal.stopped(practice, proposal)
     await journal.suspended(ConnectionId.random())
     journal._reader.set_trace_callback(None)
     questions = [each for each in asked if each.lstrip().startswith("SELECT")]
-    assert len(questions) >= 9
+    assert len(questions) >= 10
     for question in questions:
         plan = [row[3] for row in journal._reader.execute(f"EXPLAIN QUERY PLAN {question}")]
         assert not [step for step in plan if step.startswith("SCAN") and not re.search("INDEX|CONSTANT", step)], (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -17,6 +18,7 @@ from gateway.contracts.proposal import Operation, Origin
 from gateway.contracts.references import AppointmentId, PatientId, PersonId, PracticeId
 from gateway.errors import Conflict, DocumentError, NotFound, UsageError
 from gateway.hookspecs import Binding
+from gateway.practice import registry
 from gateway.practice.records import StaffRole
 from gateway.practice.registry import Registry
 
@@ -44,6 +46,18 @@ def test_concurrent_writers_lose_none_of_each_others_entries(clinic):
         list(pool.map(lambda person: clinic.registry.enrol_person(person, [StaffRole.OPERATOR]), people))
     known = clinic.registry.people()
     assert all(known.find(person) for person in people)
+
+
+def test_a_writer_that_holds_the_lock_for_ever_is_named_and_not_waited_for(clinic, monkeypatch):
+    monkeypatch.setattr(registry, "LOCK_SECONDS", 0.05)
+    with ThreadPoolExecutor(1) as pool, (clinic.root / registry.LOCK).open("r+") as stuck:
+        fcntl.flock(stuck, fcntl.LOCK_EX)
+        waiting = pool.submit(clinic.registry.enrol_person, PersonId.random(), [StaffRole.OPERATOR])
+        with pytest.raises(DocumentError, match=r"^another process holds registry\.lock"):
+            waiting.result(10)
+    person = PersonId.random()
+    clinic.registry.enrol_person(person, [StaffRole.OPERATOR])
+    assert clinic.registry.people().find(person)
 
 
 def test_a_writer_killed_at_any_moment_leaves_the_old_document_or_the_new_one(clinic):
