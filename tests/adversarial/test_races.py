@@ -274,8 +274,8 @@ class TestSeveralWhoProceed:
     @pytest.mark.requirement("IDEM-05")
     @pytest.mark.parametrize("calls", [(2, 0), (3, 0), (1, 1)], ids=["two", "three", "at two gateways"])
     async def test_each_hears_of_the_end_as_soon_as_there_is_one(self, make_world: Any, calls: tuple[int, int]) -> None:
-        world = await make_world(risk=Severity.HIGH, bounds=Bounds(replay_wait_seconds=120))
-        async with world.gateway() as one, world.gateway() as other, asyncio.timeout(30):
+        world = await make_world(risk=Severity.HIGH, bounds=Bounds(replay_wait_seconds=40))
+        async with world.gateway() as one, world.gateway() as other, asyncio.timeout(20):
             gateways = [one] * calls[0] + [other] * calls[1]
             answers = await asyncio.gather(*await self.resumed(world, *gateways, milliseconds=100))
         assert {(each.state, each.attempt) for each in answers} == {(State.SUCCEEDED, answers[0].attempt)}

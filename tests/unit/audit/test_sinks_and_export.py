@@ -194,8 +194,9 @@ async def test_whoever_waits_for_the_lock_goes_on_when_it_is_free(
     sink = FileSink(tmp_path / "kept.jsonl", clock)
     with held_by_another(tmp_path / "kept.jsonl"):
         waiting = asyncio.create_task(sink.accept(events))
-        while len(clock.slept) < 3:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while len(clock.slept) < 3:
+                await asyncio.sleep(0)
         assert kept(tmp_path) == []
     await waiting
     assert [line["hash"] for line in kept(tmp_path)] == [hash_ for hash_, _ in events]

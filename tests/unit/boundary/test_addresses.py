@@ -131,6 +131,21 @@ async def test_a_look_up_has_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch
     assert threading.active_count() == before
 
 
+async def test_a_look_up_that_nobody_waits_for_any_more_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging, ended = threading.Event(), []
+
+    def looked_up(host: str, port: object) -> list[tuple[object, ...]]:
+        ended.append(hanging.wait(5))
+        raise OSError
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await resolve("dead.example", 80, Network.PUBLIC, lambda *_: True)
+    assert ended == []
+    hanging.set()
+
+
 async def test_a_name_without_addresses_is_unresolved() -> None:
     with pytest.raises(NameUnresolvedError):
         await resolve("a" * 70 + ".invalid", 80, Network.PUBLIC, lambda host, port: True)

@@ -293,9 +293,10 @@ async def test_what_was_handed_over_is_written_although_nobody_waits_for_the_end
     with pytest.raises(JournalUnavailable, match="closed"):
         await journal.ready()
     assert closing.cancelled()
-    assert (await append).admission is Admission.ADMITTED
     await journal._writer.aclose()
-    assert not journal._writer._thread.is_alive()
+    assert (await append).admission is Admission.ADMITTED
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        journal._writer._transactions._durable.execute("SELECT 1")
     await journal.aclose()
 
 
