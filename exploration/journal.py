@@ -80,7 +80,7 @@ class InlineWriter:
         answer: Answer = result.answer  # type: ignore[assignment]  # work answers what it says, or fails
         return answer
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """The database outlives every process."""
 
 

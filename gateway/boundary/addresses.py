@@ -85,11 +85,9 @@ async def _addresses(host: str) -> tuple[Address, ...]:
     except ValueError:
         pass
     # A look-up cannot be broken off, and one of a dead resolver lasts: evidence, secrets and sinks keep their threads.
-    own = ThreadPoolExecutor(thread_name_prefix="look-up")
+    own = ThreadPoolExecutor(thread_name_prefix="look-up")  # for this one; it ends with it
     try:
         answers = await asyncio.get_running_loop().run_in_executor(own, socket.getaddrinfo, host, None)
         return tuple(dict.fromkeys(ip_address(str(answer[4][0])) for answer in answers))
     except (OSError, ValueError):
         raise NameUnresolvedError from None
-    finally:
-        own.shutdown(wait=False)

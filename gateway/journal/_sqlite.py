@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -236,7 +237,8 @@ class SqliteJournal:
         if not self._open:
             return
         self._open = False
-        await self._writer.aclose()
+        # in a thread of its own: a guest may have let all that are shared hang
+        await asyncio.get_running_loop().run_in_executor(ThreadPoolExecutor(), self._writer.close)
         referred = True
         try:
             with reads.look(self._reader) as connection:

@@ -31,9 +31,9 @@ ORCHESTRATION = (
     "gateway/observation.py",
     "gateway/recovery.py",
 )
-# Threads and queues: the SQLite writer's one thread, which concurrent appends share, and one for each look-up of a
-# name, which nobody can break off. They start no work of their own.
-MAY_USE_THREADS = ("gateway/journal/_sqlite_writer.py", "gateway/boundary/addresses.py")
+# Threads and queues: the SQLite writer's one thread, which concurrent appends share, one that waits for it at the end,
+# and one for each look-up of a name, which nobody can break off. They start no work of their own.
+MAY_USE_THREADS = ("gateway/journal/_sqlite_writer.py", "gateway/journal/_sqlite.py", "gateway/boundary/addresses.py")
 ENGINES = {
     "airflow", "apscheduler", "arq", "celery", "croniter", "dagster", "dbos", "dramatiq", "huey", "kombu", "luigi",
     "multiprocessing", "pika", "prefect", "restate", "rq", "sched", "schedule", "temporalio", "zeep",

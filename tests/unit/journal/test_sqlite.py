@@ -281,25 +281,6 @@ async def test_a_journal_closes_although_every_thread_that_is_shared_hangs(path:
     await again.aclose()
 
 
-async def test_what_was_handed_over_is_written_although_nobody_waits_for_the_end_any_more(
-    path: Path, tell: Any
-) -> None:
-    journal, case = open_at(path), tell.case()
-    append = asyncio.create_task(journal.append(tell.intended(case.header(), case=case)))
-    closing = asyncio.create_task(journal._writer.aclose())
-    await asyncio.sleep(0)
-    closing.cancel()
-    await asyncio.gather(closing, return_exceptions=True)
-    with pytest.raises(JournalUnavailable, match="closed"):
-        await journal.ready()
-    assert closing.cancelled()
-    await journal._writer.aclose()
-    assert (await append).admission is Admission.ADMITTED
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        journal._writer._transactions._durable.execute("SELECT 1")
-    await journal.aclose()
-
-
 @pytest.mark.skipif(not Path("/usr/bin/strace").exists(), reason="strace counts the kernel's syncs")
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 async def test_a_commit_costs_two_syncs_and_budget_and_readiness_none(place: Any) -> None:
