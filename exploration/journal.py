@@ -19,7 +19,6 @@ from exploration.ports import GOOD, Port, Process, Turnstile, acting
 from gateway.contracts.chain import Record, RecordKind
 from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId, TriggerId
 from gateway.contracts.statements import Finding
-from gateway.contracts.words import Unfinished
 from gateway.errors import JournalUnavailable
 from gateway.journal import Admission, Append, Appended, Archive, AttemptFile, ProposalFile
 from gateway.journal._key import SiblingKey

@@ -61,7 +61,7 @@ class PostgresJournal:
     async def open(
         cls, url: str, *, key: bytes, lock_seconds: float = LOCK_SECONDS, answer_seconds: float = ANSWER_SECONDS
     ) -> PostgresJournal:
-        """Unfinished, or make, the journal in the schema that comes first on the role's search path.
+        """Open, or make, the journal in the schema that comes first on the role's search path.
 
         `key` is as for SQLite. `lock_seconds` bounds the wait for other processes' writes, `answer_seconds` the
         wait for any answer. Raises `ConfigurationError` saying what to mend, `JournalUnavailable`.

@@ -68,7 +68,7 @@ class SqliteJournal:
 
     @classmethod
     def open(cls, path: Path, *, key: bytes, busy_seconds: float = BUSY_SECONDS) -> SqliteJournal:
-        """Unfinished, or make, the journal at `path`. Blocks shortly.
+        """Open, or make, the journal at `path`. Blocks shortly.
 
         `key` (32 random bytes or more) digests siblings; it belongs beside the journal, never in it, and is
         the same for the journal's life. `busy_seconds` bounds the wait for another process's transaction.
