@@ -86,7 +86,7 @@ class FhirAdapter:
             literal = await references.literal(query.request, read)
         except Refusal:
             return Observation(finding=ObservationFinding.INDETERMINATE, basis=Basis.BY_KEY)
-        return await _dialect(query.request.connection).observe(Query(request=literal), read)
+        return await _dialect(query.request.connection).observe(replace(query, request=literal), read)
 
 
 def _dialect(connection: Connection) -> Adapter:

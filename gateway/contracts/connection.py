@@ -177,8 +177,10 @@ class Connection(Model):
 
     @property
     def system(self) -> str:
-        """A digest of what says which system this is: adapter, dialect, address and the adapter's settings."""
-        return digest(SYSTEM_DOMAIN, canonical([self.adapter, self.dialect, self.base_url, self.settings]))
+        """A digest of what says which system this is: adapter, dialect, address and settings. Settings that end in
+        `-seconds` say how long it takes, whichever it is."""
+        named = {name: value for name, value in self.settings.items() if not name.endswith("-seconds")}
+        return digest(SYSTEM_DOMAIN, canonical([self.adapter, self.dialect, self.base_url, named]))
 
 
 def _is_plain(url: str) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from adapters.sandbox.adapter import SandboxAdapter
 from adapters.sandbox.faults import Action, Fault
 from gateway.contracts.adapter import Basis, Descriptor, Observation, Query
-from gateway.contracts.connection import Connection
+from gateway.contracts.connection import Connection, Limits
 from gateway.contracts.failures import Code
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.proposal import Proposal
@@ -153,11 +153,13 @@ async def test_absence_in_another_system_than_the_one_written_to_proves_nothing(
 
 
 @pytest.mark.requirement("CARD-13")
-async def test_what_does_not_say_which_system_it_is_may_change(world: Any) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"limits": Limits(commit_seconds=7)}, {"settings": {"relay-seconds": 9}}], ids=["limits", "a time"]
+)
+async def test_what_does_not_say_which_system_it_is_may_change(world: Any, changes: dict[str, Any]) -> None:
     async with world.gateway() as gateway:
         proposal, outcome = await lost(world, gateway, Oracle())
-        ((_, connection),) = gateway.ports.configuration.connections.items()
-        reseal(gateway, limits=connection.limits.model_copy(update={"commit_seconds": 7}))
+        reseal(gateway, **changes)
         seen = await world.rehearsal.observe(gateway, proposal, outcome)
     assert seen.observation.finding is ABSENT
 

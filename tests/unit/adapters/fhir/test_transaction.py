@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from adapters.fhir import mapping, replies
-from adapters.fhir.adapter import FhirAdapter
+from adapters.fhir.adapter import DIALECTS, FhirAdapter
 from adapters.fhir.resources import Appointment, Slot, held
 from adapters.fhir.transaction import Plan
 from gateway.contracts.adapter import (
@@ -267,6 +267,13 @@ def test_the_claims_follow_from_the_sealed_settings(
     claimed = FhirAdapter().describe(make(**settings, **{"settling-seconds": 3}).connection)
     assert (claimed.idempotency, claimed.exclusivity) == (idempotency, exclusivity)
     assert (claimed.observation, claimed.settling_seconds) == (Basis.BY_KEY, 3)
+
+
+@pytest.mark.requirement("CARD-13")
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_how_long_a_request_may_still_be_carried_out_is_sealed(make: MakeRequest, dialect: str) -> None:
+    assert FhirAdapter().describe(make(dialect=dialect, **{"relay-seconds": 40}).connection).relay_seconds == 40
+    assert FhirAdapter().describe(make(dialect=dialect).connection).relay_seconds == 0
 
 
 @pytest.mark.parametrize("wrong", [{"idempotency": "hope"}, {"dialect": "klingon"}])
