@@ -32,6 +32,7 @@ from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Refusal
 from gateway.contracts.words import ObservationFinding
 from gateway.kit.reading import not_ready
+from gateway.kit.relay import relay_seconds
 
 DIALECTS: Final[Mapping[str, Adapter]] = MappingProxyType(
     {
@@ -61,6 +62,7 @@ class FhirAdapter:
         more = 2 * len(searches)  # in readiness and in the look
         return described.model_copy(
             update={
+                "relay_seconds": relay_seconds(connection),
                 "safe_posts": (*described.safe_posts, *searches),
                 "requests_per_attempt": described.requests_per_attempt + more,
             }

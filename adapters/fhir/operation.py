@@ -55,7 +55,6 @@ from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
 from gateway.kit.reading import READS, not_ready, shaped
-from gateway.kit.relay import relay_seconds
 from gateway.kit.replies import Table, judge
 
 _HEADERS: Final = {**ACCEPT, "Content-Type": MIME_TYPE}
@@ -94,7 +93,6 @@ class Booking(ABC):
             idempotency=Idempotency.LOOKUP,
             exclusivity=Exclusivity.ENFORCED,
             observation=Basis.BY_KEY,
-            relay_seconds=relay_seconds(connection),
             settling_seconds=looking.settling(connection),
             safe_posts=(f"{urlsplit(connection.base_url).path.rstrip('/')}/{_FIND}",),
             requests_per_attempt=9,  # readiness 4 (statement, SMART, schedules, offers), commit 4, a look

@@ -51,7 +51,6 @@ from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
 from gateway.kit.reading import not_ready
-from gateway.kit.relay import relay_seconds
 from gateway.kit.replies import Table, judge
 
 _PATCH_TYPE: Final = "application/json-patch+json"
@@ -78,7 +77,6 @@ class Oracle:
             idempotency=Idempotency.LOOKUP,
             exclusivity=Exclusivity.ADVISORY,
             observation=Basis.BY_KEY,
-            relay_seconds=relay_seconds(connection),
             settling_seconds=looking.settling(connection),
             requests_per_attempt=9,  # readiness 5 (statement, SMART, target, slots, schedule), commit 3, a look
         )

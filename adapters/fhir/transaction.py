@@ -52,7 +52,6 @@ from gateway.contracts.failures import Code, Refusal
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
 from gateway.kit.reading import not_ready, shaped
-from gateway.kit.relay import relay_seconds
 from gateway.kit.replies import judge
 
 _HEADERS: Final = {"Accept": MIME_TYPE, "Content-Type": MIME_TYPE, "Prefer": "return=representation"}
@@ -88,7 +87,6 @@ class Transaction:
             idempotency=Idempotency.LOOKUP if lookup else Idempotency.UNIQUE,
             exclusivity=Exclusivity.ENFORCED if _has_slots(connection) else Exclusivity.NONE,
             observation=Basis.BY_KEY,
-            relay_seconds=relay_seconds(connection),
             settling_seconds=looking.settling(connection),
             requests_per_attempt=10,  # readiness 6 (statement, SMART, target, schedules, slots twice), commit 3, a look
         )
