@@ -76,8 +76,8 @@ class TellingJournal:
     async def record(self, *arguments: Any, **named: Any) -> Record:
         return self._recorded(arguments[:2], await self.journal.record(*arguments, **named))
 
-    async def resolve(self, *arguments: Any) -> Record:
-        record = await self.journal.resolve(*arguments)
+    async def resolve(self, *arguments: Any, **options: Any) -> Record:
+        record = await self.journal.resolve(*arguments, **options)
         subject = await self.journal.attempt(arguments[0])
         assert subject is not None
         return self._recorded((subject.header.practice, subject.header.proposal), record)
