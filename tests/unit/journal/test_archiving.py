@@ -11,7 +11,7 @@ import pytest
 
 from gateway.contracts.references import TriggerId
 from gateway.contracts.statements import Finding
-from gateway.contracts.words import Effect, End, State
+from gateway.contracts.words import Effect, End, State, Unfinished
 from gateway.errors import Conflict, InvariantViolation
 from gateway.journal import Admission, Journal, StoredAttempt, StoredVolume
 
@@ -217,7 +217,7 @@ async def test_lists_and_orphans_cope_with_archived_attempts(journal: Journal, t
     for files in (await journal.attempts(), await journal.attempts(proposal=case.proposal_id)):
         assert [(file.attempt, file.volume, file.links) for file in files] == [(attempt, 1, ())]
     assert await journal.orphans() == []
-    assert await journal.attempts(unresolved=True) == []
+    assert await journal.attempts(standing=Unfinished.UNRESOLVED) == []
 
 
 async def test_compacting_changes_nothing_that_can_be_read(journal: Journal, tell: Any) -> None:
