@@ -322,6 +322,6 @@ async def test_another_practices_attempt_is_not_resolved_here(world: Any) -> Non
             file = await read(attempt)
             return replace(file, header=replace(file.header, practice="prc_" + "0" * 32))
 
-        journal.attempt = others  # type: ignore[method-assign]
+        journal.attempt = others  # type: ignore[method-assign]  # as if the other home had written it
         with pytest.raises(NotFound):
             await world.rehearsal.resolve(gateway, outcome, Finding.HANDLED_BY_HAND)

@@ -23,7 +23,12 @@ AGREED = {"https": "http/1.1", "mllps": None}
 @pytest.fixture
 def at(practice_at: Callable[..., Any]) -> At:
     """A connection of that scheme."""
-    return lambda scheme: practice_at(f"{scheme}://localhost:2575", ("localhost:2575",)).connection  # type: ignore[no-any-return]
+
+    def made(scheme: str) -> Connection:
+        connection: Connection = practice_at(f"{scheme}://localhost:2575", ("localhost:2575",)).connection
+        return connection
+
+    return made
 
 
 def met(client: ssl.SSLContext, authority: Authority, clients: Authority | None = None) -> tuple[bytes | None, Any]:
