@@ -20,6 +20,10 @@ from gateway.testing import START, Premises, make_connection, make_request
 TARGET = AppointmentId.random()
 STATED = "20310303100000"  # START in Berlin
 END = "20310303103000"
+Asking = Callable[..., Any]
+KEY = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+WHOLE = ("AIS|1||service-1", "AIP|1||practitioner-1", "AIL|1||location-1")
+BLIND = {"query": None, "filler-id-changes": None}
 
 
 @dataclass
@@ -70,6 +74,24 @@ def sch(placer: str, status: str = "Booked", **details: str) -> str:
     fields[8] = details.get("length", "")
     whose = details.get("whose", "PID|1||patient-1")
     return "SCH|" + "|".join(fields) + (f"\r{whose}" if whose else "")
+
+
+def key_of(request: Any) -> str:
+    """The appointment's placer id."""
+    spell = request.native_key if request.operation is Operation.BOOK else request.target_key
+    return str(spell(KEY, 20))
+
+
+def answering(says: Any, *segments: str, said: str = "AA", kind: str = "SQR^S25", status: str = "NF") -> Any:
+    return lambda header: says(header, kind, said, f"QAK|{header[9]}|{status}", *segments)
+
+
+async def booked_version(partner: Any, asking: Asking, says: Any, shows: Any, **details: str) -> tuple[str, str]:
+    """What the filler shows for the appointment under TARGET's key, and the version that it has."""
+    request = asking(Operation.CANCEL)
+    shown = shows(key_of(request), **details)
+    partner.says["/SQM/S25"] = answering(says, shown, status="OK")
+    return shown, (await partner.look(request)).version
 
 
 @pytest.fixture
