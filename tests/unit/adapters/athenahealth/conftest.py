@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.athenahealth import testing
+from adapters.athenahealth import mapping, testing
 from adapters.athenahealth.adapter import AthenahealthAdapter
 from gateway.contracts.adapter import Identifiers, Request, native_key, version_digest
 from gateway.contracts.connection import CredentialUse, Scheme, TokenEndpoint
@@ -34,6 +34,8 @@ VENDOR = MappingProxyType(
         "service": testing.REASON,
     }
 )
+SLOT = "1205967"
+DAY, SLOTS = "GET appointments/booked", "GET appointments/open"
 
 
 def make_request(
@@ -126,6 +128,20 @@ class Script:
         return [f"{each.method} {each.url.path.removeprefix('/v1/195900/')}" for each in self.asked]
 
 
+OPEN = record(patientid=None, appointmentstatus=None, appointmentid=int(SLOT), duration="30")
+
+
+def read(**changes: Any) -> mapping.Record:
+    return mapping.Record.model_validate(record(**changes))
+
+
+TARGET = read(appointmentid="5", starttime="08:00")
+
+
+def change(operation: Operation = Operation.RESCHEDULE, target: mapping.Record = TARGET, **details: Any) -> Request:
+    return make_request(operation, target=(target.appointmentid, target.version), **details)
+
+
 @pytest.fixture
 def script() -> Script:
     return Script()
@@ -149,3 +165,8 @@ def harness(premises: Premises, operation: Operation = Operation.BOOK, **details
     secret = premises.secrets[details.pop("known_as", "vendor")]
     request = make_request(operation, base_url=premises.base_url, token_url=premises.token_url, **details)
     return AdapterHarness(AthenahealthAdapter(), request, secret=secret)
+
+
+@pytest.fixture
+def adapter() -> AthenahealthAdapter:
+    return AthenahealthAdapter()
