@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from adapters.gnuhealth import mapping
 from adapters.gnuhealth.adapter import GnuHealthAdapter
 from gateway.contracts.proposal import Operation
 from gateway.testing import START, AdapterHarness, make_connection, make_request
@@ -19,6 +20,8 @@ VENDOR = {"patient": "3", "practitioner": "5", "location": "7", "service": "9"}
 SETTINGS: dict[str, Any] = {"appointment-minutes": 30}
 WRITES = ("create", "write")
 JSON = {"Content-Type": "application/json"}
+CHANGES = (Operation.RESCHEDULE, Operation.CANCEL)
+HALF_HOUR = timedelta(minutes=30)
 
 
 def stamp(number: int) -> str:
@@ -159,6 +162,10 @@ class Office:
         start = booked.request.particulars.start
         moved = operation is Operation.RESCHEDULE
         return booked.following(operation, start.replace(hour=start.hour + 3) if moved else start)
+
+
+def spelt(harness: Any, shift: timedelta = timedelta()) -> dict[str, Any]:
+    return mapping.spelt(harness.request.particulars.start + shift)
 
 
 @pytest.fixture
