@@ -100,3 +100,37 @@ async def test_a_look_that_is_late_is_indeterminate(practice: Any, hurried: Boun
     practice.bounds, practice.guest.look = hurried, look
     async with asyncio.timeout(30):
         assert await (await practice.engage()).observe() == Look(**NOTHING)
+
+
+async def test_an_observation_is_reduced_to_bounded_words(practice: Any) -> None:
+    look = await (await practice.engage()).observe()
+    assert (look.finding, look.basis, look.requests) == (ObservationFinding.PRESENT, Basis.BY_KEY, 1)
+    assert look.version == version_digest('"1"')
+
+
+@pytest.mark.parametrize(
+    ("declared", "basis"),
+    [
+        (Basis.NONE, Basis.BY_KEY),
+        (Basis.MATCHING, Basis.BY_KEY),
+        (Basis.BY_KEY, Basis.NONE),
+    ],
+)
+async def test_an_observation_beyond_the_descriptor_is_indeterminate(
+    practice: Any, declared: Basis, basis: Basis
+) -> None:
+    async def look(query: Query, read: httpx.AsyncClient) -> Observation:
+        await read.get("event")
+        return Observation(finding=ObservationFinding.ABSENT, basis=basis)
+
+    practice.guest.claims = {"observation": declared, "idempotency": Idempotency.LOOKUP}
+    practice.guest.look = look
+    assert (await (await practice.engage()).observe()).finding is ObservationFinding.INDETERMINATE
+
+
+async def test_an_observation_without_a_reply_is_indeterminate(practice: Any) -> None:
+    async def look(query: Query, read: httpx.AsyncClient) -> Observation:
+        return Observation(finding=ObservationFinding.ABSENT, basis=Basis.BY_KEY)
+
+    practice.guest.look = look
+    assert (await (await practice.engage()).observe()).finding is ObservationFinding.INDETERMINATE
