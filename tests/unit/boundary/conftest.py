@@ -1,9 +1,10 @@
-"""A peer on a real socket (`tests.peers`), an adapter made of functions, and a practice to engage for."""
+"""A peer on a real socket (`tests.peers`), an adapter made of functions, a practice to engage for, and its tokens."""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -29,7 +30,7 @@ from gateway.contracts.adapter import (
     Receipt,
     Request,
 )
-from gateway.contracts.connection import Connection
+from gateway.contracts.connection import Connection, CredentialUse, Scheme, TokenEndpoint
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation, Origin, Participant, Particulars, Proposal, Role, Target
 from gateway.contracts.references import (
@@ -50,6 +51,8 @@ from tests.peers.peer import Peer, reply
 
 START = dt.datetime(2031, 3, 4, 9, 0, tzinfo=dt.UTC)
 SALT = hashlib.sha256(b"salt").hexdigest()
+Answer = Callable[..., bytes]
+SECRET = "client-1:canary-secret"
 
 
 @dataclass
@@ -210,6 +213,56 @@ class Practice:
         return await engagement.commit(self.authorization())
 
 
+class Vault:
+    def __init__(self, secret: str = SECRET) -> None:
+        self.value = secret
+        self.asked = 0
+
+    async def secret(self, name: str) -> str:
+        assert name == "ehr"
+        self.asked += 1
+        return self.value
+
+
+class Shifted(SystemClock):
+    """The machine's clock, and what a test adds to it."""
+
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.seconds
+
+
+def issue(answer: Answer, life: object = 300, status: int = 200) -> Callable[[Any], Any]:
+    """A token endpoint that numbers its tokens."""
+    issued = iter(range(1, 100))
+
+    async def handle(call: Any) -> None:
+        said = {"access_token": f"canary-token-{next(issued)}", "token_type": "Bearer", "expires_in": life}
+        body = json.dumps({name: value for name, value in said.items() if value is not None}).encode()
+        await call.answer(answer(status, body))
+
+    return handle
+
+
+def locked(practice: Any, url: str, scheme: Scheme = Scheme.CLIENT_CREDENTIALS, **token: str) -> Vault:
+    use = CredentialUse(scheme=scheme, name="ehr", token=TokenEndpoint(url=url, **token))
+    hosts = dict.fromkeys((*practice.connection.hosts, use.token.host if use.token else ""))
+    practice.connection = practice.connection.model_copy(update={"credential": use, "hosts": tuple(hosts)})
+    practice.clock = Shifted()
+    vault = Vault()
+    practice.credentials = (vault,)
+    return vault
+
+
+def fetches(peer: Any) -> list[Any]:
+    return [call for call in peer.calls if call.target == "/token"]
+
+
+def carried(peer: Any) -> list[str | None]:
+    return [call.headers.get("authorization") for call in peer.calls if call.target != "/token"]
+
+
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority.found(tmp_path_factory.mktemp("authority"))
@@ -257,3 +310,10 @@ def hurried() -> Bounds:
     """Bounds too short for anybody to wait for."""
     short: dict[str, Any] = {"evidence_seconds": 0.1, "readiness_seconds": 0.1}
     return Bounds.model_construct(**short)
+
+
+@pytest.fixture
+def vault(practice: Any, peer: Any, answer: Answer) -> Vault:
+    peer.safe_posts = ("/token",)
+    peer.on["POST /token"] = issue(answer)
+    return locked(practice, f"http://127.0.0.1:{peer.port}/token", scope="calendar")
