@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit.checkpoint import SealedCheckpoint, draw, read, write
+from gateway.audit._records import Said, check_chain
+from gateway.audit.checkpoint import SealedCheckpoint, chains, draw, read, write
+from gateway.audit.report import Findings
 from gateway.audit.retention import Retention, Tally
 from gateway.contracts.adapter import Basis
 from gateway.contracts.chain import RecordKind
@@ -49,13 +51,14 @@ from gateway.contracts.statements import (
 )
 from gateway.contracts.words import End, Environment, ObservationFinding, State
 from gateway.ending import conclude
-from gateway.journal import Append, Archive, AttemptFile, Header, Intent, StoredAttempt, StoredRecord, StoredVolume
+from gateway.journal import Append, AttemptFile, Header, Intent
 from gateway.journal._sqlite import SqliteJournal
 from gateway.journal._sqlite_archive import open_archive
 from gateway.lifecycle import Attempt, Identity
 from gateway.signatures import Keyring, PublicJwk, TrustedKey, TrustedKeys, digest
 from gateway.surfaces.keys import LocalKey
 from gateway.surfaces.sign import sign
+from tests.unit.audit.held import Held
 
 NOW = datetime(2030, 1, 7, 9, 0, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -246,72 +249,6 @@ class World:
         await journal.resolve(attempt, resolution.statement_id, sign(resolution, self.key), Finding.APPLIED)
 
 
-@dataclass(frozen=True)
-class Held:
-    """A journal held in memory (`Archive`): what a forger would have changed is changed here."""
-
-    meta: Mapping[str, str]
-    found: tuple[StoredAttempt, ...]
-    told: tuple[StoredRecord, ...]
-    holding: tuple[tuple[str, str, str], ...]
-    reserving: tuple[tuple[str, str], ...]
-    used: tuple[tuple[str, str, str], ...]
-    broken: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, archive: Archive) -> Held:
-        return cls(
-            meta=archive.meta,
-            found=tuple(archive.attempts()),
-            told=tuple(archive.records()),
-            holding=tuple(archive.holds()),
-            reserving=tuple(archive.siblings()),
-            used=tuple(archive.triggers()),
-        )
-
-    def damage(self) -> Sequence[str]:
-        return self.broken
-
-    def attempts(self) -> Iterator[StoredAttempt]:
-        return iter(self.found)
-
-    def attempt(self, attempt: str) -> StoredAttempt | None:
-        return next((stored for stored in self.found if stored.attempt == attempt), None)
-
-    def volumes(self) -> Iterator[StoredVolume]:
-        return iter(())
-
-    def records(self) -> Iterator[StoredRecord]:
-        return iter(self.told)
-
-    def holds(self) -> Iterator[tuple[str, str, str]]:
-        return iter(self.holding)
-
-    def siblings(self) -> Iterator[tuple[str, str]]:
-        return iter(self.reserving)
-
-    def triggers(self) -> Iterator[tuple[str, str, str]]:
-        return iter(self.used)
-
-    def ended(self, end: End | None) -> StoredAttempt:
-        """The one attempt that ended so; UNKNOWN: the one that nobody resolved."""
-        number = [End.APPLIED, End.REFUSED, End.UNKNOWN, None, End.BLOCKED, End.PAUSED, "in flight"].index(
-            end or "in flight"
-        )
-        return self.found[number]
-
-    @property
-    def resolved(self) -> StoredAttempt:
-        return self.found[3]
-
-    def changed(self, old: StoredAttempt, new: StoredAttempt) -> Held:
-        return replace(self, found=tuple(new if one is old else one for one in self.found))
-
-    def said(self, old: StoredRecord, *new: StoredRecord) -> Held:
-        told = [one for record in self.told for one in (new if record is old else (record,))]
-        return replace(self, told=tuple(told))
-
-
 def empty_world(path: Path) -> World:
     practice, key = PracticeId.random(), LocalKey.generate("reviewer")
     trusted = TrustedKey(
@@ -355,6 +292,14 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> World:
 def held(told: World) -> Held:
     with open_archive(told.path) as archive:
         return Held.of(archive)
+
+
+@pytest.fixture(scope="session")
+def said(held: Held, told: World) -> Said:
+    known = Said()
+    for _, chain in chains(held.records()):
+        check_chain(chain, told.keyring, known, Findings())
+    return known
 
 
 @pytest.fixture
