@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,7 @@ from gateway.lifecycle import Attempt, Identity
 from gateway.signatures import Keyring, PublicJwk, TrustedKey, TrustedKeys, digest
 from gateway.surfaces.keys import LocalKey
 from gateway.surfaces.sign import sign
+from tests.unit.audit.archived import Site
 from tests.unit.audit.held import Held
 
 NOW = datetime(2030, 1, 7, 9, 0, tzinfo=UTC)
@@ -342,3 +344,23 @@ def forging() -> Callable[[Path], AbstractContextManager[sqlite3.Connection]]:
         connection.close()
 
     return forge
+
+
+@pytest.fixture(scope="session")
+def archived(told: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Made once: the journal, its archive beside it, the two checkpoints."""
+    root = tmp_path_factory.mktemp("archived")
+    shutil.copy(told.path, root / "journal.db")
+    world = replace(told, path=root / "journal.db")
+    before = world.checkpoint()
+    asyncio.run(world.archive(root / "archive", kept=before, size=3))
+    return world, before, world.checkpoint(before)
+
+
+@pytest.fixture
+def site(archived: Any, tmp_path: Path, forging: Any) -> Site:
+    world, before, after = archived
+    shutil.copytree(world.path.parent, tmp_path / "site")
+    return Site(
+        replace(world, path=tmp_path / "site" / "journal.db"), forging, tmp_path / "site" / "archive", before, after
+    )
