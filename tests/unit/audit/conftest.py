@@ -52,7 +52,7 @@ from gateway.contracts.statements import (
 )
 from gateway.contracts.words import End, Environment, ObservationFinding, State
 from gateway.ending import conclude
-from gateway.journal import Append, AttemptFile, Header, Intent
+from gateway.journal import Append, AttemptFile, Header, Intent, StoredAttempt
 from gateway.journal._sqlite import SqliteJournal
 from gateway.journal._sqlite_archive import open_archive
 from gateway.lifecycle import Attempt, Identity
@@ -280,6 +280,25 @@ async def tell(world: World) -> None:
     await world.attempt(journal, await world.propose(journal), End.PAUSED, Code.DECISION_REQUIRED)
     await world.attempt(journal, await world.propose(journal), None)
     await journal.aclose()
+
+
+def attempts(path: Path) -> list[StoredAttempt]:
+    with open_archive(path) as archive:
+        return list(archive.attempts())
+
+
+def tables(path: Path) -> dict[str, list[Any]]:
+    """All but the events, the new column left out."""
+    with open_archive(path) as archive:
+        bare = [{k: v for k, v in each.columns.items() if k != "volume"} for each in archive.attempts()]
+        return {
+            "attempts": bare,
+            "records": list(archive.records()),
+            "triggers": list(archive.triggers()),
+            "holds": list(archive.holds()),
+            "siblings": list(archive.siblings()),
+            "meta": sorted(archive.meta.items()),
+        }
 
 
 @pytest.fixture(scope="session")
