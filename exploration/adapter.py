@@ -29,8 +29,11 @@ from gateway.contracts.connection import Connection
 from gateway.contracts.failures import Code
 from gateway.contracts.proposal import Operation
 from gateway.contracts.words import ObservationFinding
+from gateway.kit.relay import relay_seconds
 
 SETTLING_SECONDS: Final = 30
+SYSTEM: Final = "system"
+"""The setting that names which of the vendor's systems a connection leads to."""
 
 READINESS: Final = Port("adapter.readiness", ("raises", "nonsense"))
 COMMIT: Final = Port(
@@ -55,6 +58,11 @@ _READS: Final = {
 }
 
 
+def system_of(connection: Connection) -> str:
+    """Which system this connection leads to."""
+    return str(connection.settings.get(SYSTEM, "first"))
+
+
 class VendorError(Exception):
     """What an adapter's own library raises, vendor's words included."""
 
@@ -75,6 +83,7 @@ class ExploredAdapter:
             idempotency=Idempotency.LOOKUP,
             exclusivity=Exclusivity.NONE,
             observation=Basis.BY_KEY,
+            relay_seconds=relay_seconds(connection),
             settling_seconds=SETTLING_SECONDS,
             requests_per_attempt=4,
         )
@@ -86,7 +95,9 @@ class ExploredAdapter:
         if chosen == "nonsense":
             answer: Any = CANARY
             return answer  # type: ignore[no-any-return]  # the point
-        named = {} if request.operation is Operation.BOOK else {"key": request.target_key()}
+        named = {"system": system_of(request.connection)}
+        if request.operation is not Operation.BOOK:
+            named["key"] = request.target_key()
         reply = await read.get("/ready", params=named)
         if reply.status_code != 200:
             return Readiness.refuted(_READS.get(reply.status_code, Code.EXTERNAL_UNAVAILABLE))
@@ -116,7 +127,8 @@ class ExploredAdapter:
     async def observe(self, query: Query, read: httpx.AsyncClient) -> Observation:
         if await self._turnstile.pass_through(OBSERVE) != GOOD:
             raise VendorError
-        reply = await read.get("/appointments", params={"key": query.native_key()})
+        named = {"key": query.native_key(), "system": system_of(query.request.connection)}
+        reply = await read.get("/appointments", params=named)
         said = reply.json() if reply.status_code == 200 else {}
         if "found" not in said:
             return Observation(finding=ObservationFinding.INDETERMINATE, basis=Basis.BY_KEY)
@@ -125,12 +137,19 @@ class ExploredAdapter:
 
     async def _send(self, authorized: Authorized, write: httpx.AsyncClient) -> httpx.Response:
         request = authorized.request
+        connection = request.connection
         content = {
             "key": authorized.native_key(),
             "patient": request.identifiers[request.particulars.patient],
             "start": request.particulars.start.isoformat(),
+            "system": system_of(connection),
+            "relay": relay_seconds(connection),
         }
-        headers = {"X-Native-Key": authorized.native_key()}
+        headers = {
+            "X-Native-Key": authorized.native_key(),
+            "X-System": system_of(connection),
+            "X-Relay-Seconds": str(relay_seconds(connection)),
+        }
         if request.operation is Operation.BOOK:
             return await write.post("/appointments", json=content, headers=headers)
         path = f"/appointments/{request.target_key()}"

@@ -16,15 +16,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from exploration.journal import content, read_whole
-from exploration.ports import KilledError
-from exploration.practice import CANARY, SINKS, Asked
+from exploration.peer import Leaving
+from exploration.ports import ACTOR, KilledError
+from exploration.practice import BEGINNING, CANARY, SINKS, Asked
 from gateway.audit.verify import verify_archive
 from gateway.contracts.chain import RecordKind
 from gateway.contracts.failures import Code
-from gateway.contracts.outcome import Outcome
+from gateway.contracts.outcome import ObservationRecord, Outcome
 from gateway.contracts.signals import Signal
-from gateway.contracts.statements import Decision, Verdict
-from gateway.contracts.words import Effect, Standing, State
+from gateway.contracts.statements import Decision, Finding, Resolution, Verdict
+from gateway.contracts.words import Effect, ObservationFinding, Standing, State
 from gateway.errors import GatewayError
 from gateway.journal import Append
 
@@ -38,20 +39,26 @@ class ViolationError(AssertionError):
 
 @dataclass(slots=True)
 class Sent:
-    """One mutating request, from its first byte: whose it was, and its native key."""
+    """One mutating request, from its first byte: whose it was, when that was, and what the peer says of it."""
 
     attempt: str
     approval: str
-    key: str
+    at: float
+    leaving: Leaving
+
+    @property
+    def key(self) -> str:
+        return self.leaving.key
 
 
 @dataclass(slots=True)
 class Checker:
-    """Watches one world. `answers` are all that callers were told."""
+    """Watches one world. `looks` counts what looks have shown."""
 
     world: World
     sent: list[Sent] = field(default_factory=list)
     violations: list[ViolationError] = field(default_factory=list)
+    looks: Counter[str] = field(default_factory=Counter)
     _standing: dict[str, str] = field(default_factory=dict)
     _looked: dict[str, datetime] = field(default_factory=dict)
     _verified: set[int] = field(default_factory=set)
@@ -59,6 +66,7 @@ class Checker:
     def begin(self) -> None:
         self.sent.clear()
         self.violations.clear()
+        self.looks.clear()
         self._standing.clear()
         self._looked.clear()
 
@@ -91,11 +99,26 @@ class Checker:
         """When the gateway took its last look: the instant at which the approval must still be fresh."""
         self._looked[attempt] = self.world.clock.now()
 
-    def first_byte(self, key: str) -> None:
+    def seen(self, seen: ObservationRecord) -> None:
+        """A look has just been recorded. Absence is of the system that was written to, and after all that was said to
+        be on its way. (A clock that steps in between may deceive whoever looks at it.)"""
+        sent = next((each for each in self.sent if each.attempt == seen.attempt), None)
+        looked_into = self.world.peer.looked.get(ACTOR.get().name)
+        elsewhere = sent is not None and looked_into not in (None, sent.leaving.system)
+        self.looks[f"{seen.finding}{' in another system' if elsewhere else ''}"] += 1
+        if sent is None or seen.finding is not ObservationFinding.ABSENT:
+            return
+        if elsewhere:
+            self.violations.append(ViolationError("the silence of another system counts as absence"))
+        arrived, looked = sent.at + sent.leaving.lateness, (seen.at - BEGINNING - self.world.wall).total_seconds()
+        if self.world.stepped < sent.at and looked < arrived:
+            self.violations.append(ViolationError("an absence is recorded while a request may still be on its way"))
+
+    def first_byte(self, leaving: Leaving) -> None:
         """A mutating request leaves, and can be called back no more. What is wrong with it is raised by `look`: here,
         deep inside the gateway, an exception would only be one more fault of the wire."""
         try:
-            self._first_byte(key)
+            self._first_byte(leaving)
         except ViolationError as violation:
             self.violations.append(violation)
 
@@ -104,8 +127,8 @@ class Checker:
         if self.violations:
             raise self.violations[0]
 
-    def _first_byte(self, key: str) -> None:
-        asked = next((each for each in self.world.practice.asked.values() if each.key == key), None)
+    def _first_byte(self, leaving: Leaving) -> None:
+        asked = next((each for each in self.world.practice.asked.values() if each.key == leaving.key), None)
         if asked is None:
             raise ViolationError("a request whose key is no proposal's")
         database = self.world.database
@@ -122,7 +145,7 @@ class Checker:
         self._acknowledged(attempt)
         self._fresh(asked.digest, attempt, approval)
         self._alone(asked, attempt)
-        self.sent.append(Sent(attempt, approval, key))
+        self.sent.append(Sent(attempt, approval, self.world.loop.time(), leaving))
         counted = Counter(each.attempt for each in self.sent)
         if counted[attempt] > 1:
             raise ViolationError("an attempt sends a second mutating request")
@@ -178,6 +201,7 @@ class Checker:
         rows = self.world.database.execute("SELECT * FROM attempts").fetchall()
         self._attempts(rows, recovered=recovered)
         self._keys()
+        self._resolutions()
         self._answers({row["attempt"]: row for row in rows})
         self._secrecy()
         if self.world.loop.faults:
@@ -228,7 +252,7 @@ class Checker:
                 for attempt in attempts.get(key, ())
             )
             claimed, unknown = effects[Effect.APPLIED], effects[Effect.UNKNOWN] + effects[None]
-            if not claimed <= applied <= claimed + unknown:
+            if not (claimed <= applied + peer.belated[key] and applied <= claimed + unknown):
                 raise ViolationError(f"{applied} effects of one key; recorded are {dict(effects)}")
             if applied > 1:
                 raise ViolationError(f"{applied} effects of one key")
@@ -238,6 +262,26 @@ class Checker:
         for proposal, count in proposals.items():
             if count > 1:
                 raise ViolationError(f"{count} effects of one proposal {proposal}")
+
+    def _resolutions(self) -> None:
+        """Whoever stated absence named a look that proved it, and had not been told otherwise since."""
+        looks: dict[str, list[ObservationRecord]] = {}
+        for attempt, kind, body in self.world.database.execute(
+            "SELECT attempt, kind, body FROM records WHERE kind IN ('observation', 'resolution') ORDER BY position"
+        ):
+            seen = looks.setdefault(attempt, [])
+            if kind == RecordKind.OBSERVATION:
+                seen.append(ObservationRecord.parse(body))
+                continue
+            stated = self.world.practice.sealed.keyring.verify(body, Resolution).statement
+            if stated.finding is not Finding.ABSENT:
+                continue
+            named = next((n for n, each in enumerate(seen) if each.observation_id == stated.observation), None)
+            if named is None:
+                raise ViolationError("an absence is stated on no look")
+            since = [each.finding for each in seen[named:]]
+            if since[0] is not ObservationFinding.ABSENT or ObservationFinding.PRESENT in since:
+                raise ViolationError(f"an absence is stated on looks that found it {[each.value for each in since]}")
 
     def _answers(self, rows: dict[str, Any]) -> None:
         for call in self.world.calls:

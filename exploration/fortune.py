@@ -15,6 +15,7 @@ from typing import Final
 from exploration.cells import Cell, phase
 from exploration.journal import APPEND
 from exploration.oracle import Option, Turn
+from exploration.peer import WRITE
 from exploration.ports import ACTOR, Actor, Turnstile
 
 
@@ -32,6 +33,8 @@ class Mood:
 CALM: Final = Mood(0, 0, 0, 0)
 LATE_FACTOR: Final = 6
 """So much likelier are crashes and the like where a call that has come far waits."""
+WRITE_FACTOR: Final = 3
+"""So much likelier is it that a system does otherwise than it should with a mutating request."""
 
 
 @dataclass(slots=True)
@@ -45,10 +48,12 @@ class Fortune:
 
     def choose(self, tag: str, options: Sequence[Option]) -> str:
         actor, mood, drawn = ACTOR.get(), self.mood, self.random.random()
+        port = tag.partition(":")[2].partition("#")[0]
+        if port == WRITE.name:
+            drawn /= WRITE_FACTOR
         if len(options) == 1 or drawn >= mood.late or (drawn >= mood.fault and not _late(actor)):
             return options[0][0]
         chosen = options[1 + int(self.random.random() * (len(options) - 1))][0]
-        port = tag.partition(":")[2].partition("#")[0]
         self.met[Cell(phase(actor, port, passing=True), port, chosen)] += 1
         return chosen
 

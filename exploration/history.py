@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from exploration.adapter import SYSTEM
 from exploration.cells import ATTEMPTS, Cell
 from exploration.fortune import CALM, Fortune, Mood
 from exploration.journal import Database
@@ -27,6 +28,8 @@ from exploration.people import PATIENCE_SECONDS, People
 from exploration.practice import Identifiers, Practice
 from exploration.world import Call, Running, Weather, World
 from gateway.contracts.outcome import Outcome
+from gateway.errors import GatewayError
+from gateway.kit.relay import RELAY_SECONDS
 from gateway.ports import Sealed
 
 OPEN_CALLS: Final = 6
@@ -40,6 +43,11 @@ MOODS: Final[tuple[tuple[Mood, int], ...]] = (
     (Mood(0.25, 0.4, 0.02, 0.02), 2),
 )
 """With how many scenes in a hundred they come."""
+
+HOUSES: Final = (("standard", 30), ("two-person", 25), ("relayed", 30), ("elsewhere", 15))
+"""Under what a home is sealed anew, and in how many of a hundred cases: another policy; connections that lead through a
+relay; connections that lead to another of the vendor's systems."""
+RELAYED_SECONDS: Final = 120
 
 JUMPS: Final = (
     *(timedelta(seconds=10), timedelta(minutes=6), timedelta(hours=9), timedelta(days=2)),
@@ -67,7 +75,7 @@ class Told:
 
 @dataclass(slots=True)
 class Ground:
-    """What histories are played on, one after the other: a practice, its sealed homes by policy, an empty journal."""
+    """What histories are played on, one after the other: a practice, its sealed homes (`HOUSES`), an empty journal."""
 
     world: World
     houses: Mapping[str, Sealed]
@@ -78,7 +86,12 @@ class Ground:
     def lay(cls, root: Path) -> Ground:
         """Make the practice below `root`."""
         practice = Practice.create(root, rate=160, risky=True)
-        houses = {"standard": practice.sealed, "two-person": practice.resealed(root, "two-person")}
+        houses = {
+            "standard": practice.sealed,
+            "two-person": practice.resealed(root, "two-person"),
+            "relayed": practice.resealed(root, named={RELAY_SECONDS: RELAYED_SECONDS}),
+            "elsewhere": practice.resealed(root, named={SYSTEM: "second"}),
+        }
         return cls(World(practice, Weather()), houses, Database.open(), root)
 
     def close(self) -> None:
@@ -143,6 +156,7 @@ class History:
         told.met = self._fortune.met
         told.mutating = sum(world.peer.received.values())
         (told.executed,) = world.database.execute("SELECT count(*) FROM attempts WHERE deadline IS NOT NULL").fetchone()
+        told.events += Counter({f"look: {shown}": count for shown, count in world.checker.looks.items()})
         told.trace, told.last = self._trace.hexdigest(), tuple(self._lines)
         return told
 
@@ -198,7 +212,8 @@ class History:
         if kind in ATTEMPTS:
             self._count(answer, said)
         else:
-            self.told.events[f"statement: {kind}"] += 1
+            refused = isinstance(call.raised, GatewayError)
+            self.told.events[f"statement{' refused' if refused else ''}: {kind}"] += 1
 
     def _count(self, answer: Any, said: str) -> None:
         told = self.told
@@ -229,14 +244,24 @@ class History:
 
     def _start(self) -> Running:
         if self.chance(0.3):
-            self._practice.sealed = self._ground.houses[self.random.choice(("standard", "two-person"))]
-            self.told.events["policy version chosen anew"] += 1
+            self._seal()
         died = self.world._starts
         running = self.world.start("p")
         self.told.events["started and recovered"] += 1
         self.told.events["died while recovering"] += self.world._starts - died - 1
         self._note(f"{running.process.name} starts")
         return running
+
+    def _seal(self) -> None:
+        (name,) = self.random.choices([name for name, _ in HOUSES], [share for _, share in HOUSES])
+        self._practice.sealed = self._ground.houses[name]
+        self.told.events[f"sealed anew: {name}"] += 1
+
+    def move(self) -> None:
+        """Seal the home anew, and start every process under it."""
+        self._seal()
+        for running in list(self.world.running):
+            self.restart(running)
 
     def restart(self, running: Running | None = None) -> Running:
         """Close one in good order, and start another."""
@@ -265,7 +290,7 @@ class History:
     def jump(self) -> None:
         """The machine's clock is put forward or back, for all processes at once."""
         by = self.random.choice(JUMPS)
-        self.world.wall += by
+        self.world.step(by)
         self.told.events[f"clock put {'forward' if by > timedelta() else 'back'}"] += 1
         self._note(f"the clock jumps by {by}")
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, TypeVar
 from exploration.oracle import Touches
 from exploration.ports import GOOD, Port, Process, Turnstile, acting
 from gateway.contracts.chain import Record, RecordKind
+from gateway.contracts.outcome import ObservationRecord
 from gateway.contracts.references import AttemptId, ConnectionId, OwnerId, PracticeId, ProposalId, TriggerId
 from gateway.contracts.statements import Finding
 from gateway.errors import JournalUnavailable
@@ -130,7 +131,7 @@ RESERVE: Final = Port("journal.reserve", _READ_FAULTS, _READ_FAULTS, Touches.WRI
 
 
 class Witness(Protocol):
-    """Told of the two instants at which what people said must still stand."""
+    """Told of the instants at which something must still hold."""
 
     def intended(self, entry: Append) -> None:
         """An intent has just been recorded."""
@@ -138,6 +139,10 @@ class Witness(Protocol):
 
     def looked(self, attempt: str) -> None:
         """The last look before this attempt's dispatch has just found no stop."""
+        ...
+
+    def seen(self, seen: ObservationRecord) -> None:
+        """What a look has shown has just been recorded."""
         ...
 
 
@@ -182,9 +187,12 @@ class PortedJournal(SqliteJournal):
         expected_head: str | None = None,
     ) -> Record:
         await self._strike(RECORD)
-        return await super().record(
+        record = await super().record(
             practice, proposal, kind, reference, body, attempt=attempt, expected_head=expected_head
         )
+        if kind is RecordKind.OBSERVATION:
+            self._witness.seen(ObservationRecord.parse(body))
+        return record
 
     async def resolve(
         self, attempt: AttemptId, reference: str, body: str, finding: Finding, *, looks: int | None = None

@@ -1,7 +1,7 @@
 """What the people of a practice know of each of their proposals, and how they go on with it.
 
 Owns: a `Matter` for each proposal, learnt from answers alone, as a person would; and the works that a call carries
-into a gateway. People wait by their own watch before they state that something is absent.
+into a gateway. What a look shows soon after a clock was put forward or back, they do not believe.
 """
 
 from __future__ import annotations
@@ -39,23 +39,22 @@ class Matter:
 
 @dataclass(eq=False, slots=True)
 class Mystery:
-    """An attempt that ended unknown: since when people know of it, by their watch, and what looks have shown."""
+    """An attempt that ended unknown, and what looks have shown."""
 
     attempt: AttemptId
     asked: Asked
     closing_hash: str
-    since: float
     absent: ObservationId | None = None
     present: ObservationId | None = None
 
-    def learn(self, answer: Outcome, *, patient: bool) -> None:
-        """What a look has shown. Absence counts only where people had waited long enough (`patient`)."""
+    def learn(self, answer: Outcome, *, convincing: bool) -> None:
+        """What a look has shown. Absence counts only where people believe it (`convincing`)."""
         seen = answer.observation
         if answer.attempt != self.attempt or seen is None:
             return
         if seen.finding is ObservationFinding.PRESENT:
             self.present = seen.observation_id
-        elif seen.finding is ObservationFinding.ABSENT and patient:
+        elif seen.finding is ObservationFinding.ABSENT and convincing:
             self.absent = seen.observation_id
 
 

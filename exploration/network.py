@@ -11,6 +11,7 @@ import json
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from exploration.ports import GOOD, Port, Process, Turnstile, acting
@@ -18,7 +19,7 @@ from exploration.ports import GOOD, Port, Process, Turnstile, acting
 CONNECT = Port("peer.connect", ("refuses", "hangs"), ("refuses",))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Received:
     """One complete HTTP/1.1 request."""
 
@@ -26,10 +27,16 @@ class Received:
     target: str
     body: bytes
 
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """What a mutating request says."""
+        content: dict[str, Any] = json.loads(self.body)
+        return content
+
     @property
     def key(self) -> str:
         """The native key that a mutating request carries."""
-        key: str = json.loads(self.body)["key"]
+        key: str = self.content["key"]
         return key
 
 

@@ -1,7 +1,7 @@
-"""The external system: it counts mutating requests itself, and knows what it did.
+"""The vendor's systems: they count mutating requests themselves, and know what they did.
 
-Owns: the counter that judges the gateway, by native key and in order of arrival; the appointments. It is an unkind
-vendor: no key is unique, no slot exclusive, so that a second request would be a second effect.
+Owns: the counter that judges the gateway, by native key and in order of arrival; the appointments, those of each system
+apart. It is an unkind vendor: no key is unique, no slot exclusive, so that a second request would be a second effect.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from exploration.network import Connection, Received
 from exploration.oracle import Touches
-from exploration.ports import GOOD, KilledError, Port, Turnstile
+from exploration.ports import ACTOR, GOOD, KilledError, Port, Turnstile
 from exploration.practice import CANARY
 
 READ: Final = Port(
@@ -41,7 +41,8 @@ WRITE: Final = Port(
         "hangs-unapplied",
         "hangs-applied",
         "redirects",
-        "late",  # does it after everybody has stopped waiting
+        "late",  # does it after everybody has stopped waiting, as late as was said of its relay
+        "belated",  # does it after every time that was ever said
     ),
     ("hangs-up-first", "hangs-up-applied", "refuses", "hangs-applied", "late"),
     Touches.PEER,
@@ -56,7 +57,20 @@ _STATUS: Final = {
     "accepts": 202, "accepts-idly": 202, "redirects": 307,
 }  # fmt: skip
 LATE_SECONDS: Final = 20.0
-_KEY: Final = re.compile(rb"(?i)x-native-key: ([0-9a-f]+)")
+BELATED_SECONDS: Final = 500.0
+_SAID: Final = {
+    name: re.compile(rb"(?i)%s: ([0-9a-z]+)" % name.encode("ascii"))
+    for name in ("x-native-key", "x-system", "x-relay-seconds")
+}
+
+
+class Leaving(NamedTuple):
+    """A mutating request as it leaves: its native key, the system that it is for, and how late, in seconds from now, it
+    may take effect at most."""
+
+    key: str
+    system: str
+    lateness: float
 
 
 @dataclass(slots=True)
@@ -67,27 +81,35 @@ class Appointment:
 
 @dataclass(slots=True)
 class Peer:
-    """`received` counts mutating requests by native key, `applied` those that took effect. `on_first_byte` is told
-    of every mutating request, by its native key, as it leaves the gateway; `late` are effects still to come."""
+    """`received` counts mutating requests by native key, `applied` those that took effect within the time that was
+    said, `belated` the others: nobody can be held to account for what comes after a look that was late enough.
+    `on_first_byte` is told of every mutating request as it leaves the gateway; `late` are effects still to come, each
+    with its time and its counter.
+    `done` and `appointments` go by system and native key; `looked` is which system a caller looked into last."""
 
     turnstile: Turnstile
-    on_first_byte: Callable[[str], None]
+    on_first_byte: Callable[[Leaving], None]
     received: Counter[str] = field(default_factory=Counter)
     applied: Counter[str] = field(default_factory=Counter)
-    appointments: dict[str, Appointment] = field(default_factory=dict)
-    late: list[tuple[float, str]] = field(default_factory=list)
+    belated: Counter[str] = field(default_factory=Counter)
+    done: set[tuple[str, str]] = field(default_factory=set)
+    appointments: dict[tuple[str, str], Appointment] = field(default_factory=dict)
+    late: list[tuple[float, Received, Counter[str]]] = field(default_factory=list)
+    looked: dict[str, str] = field(default_factory=dict)
 
     def state(self) -> int:
         """A hash of all that it knows."""
         held = [(key, each.version, each.cancelled) for key, each in sorted(self.appointments.items())]
-        counted = tuple(sorted(self.received.items())), tuple(sorted(self.applied.items()))
-        return hash((counted, tuple(held), tuple(self.late)))
+        counted = (tuple(sorted(each.items())) for each in (self.received, self.applied, self.belated))
+        return hash((tuple(counted), tuple(held), tuple((at, request.key) for at, request, _ in self.late)))
 
     def begun(self, head: bytes) -> None:
         if not head.startswith(b"GET "):
-            self.on_first_byte(_KEY.findall(head)[0].decode("ascii"))
+            key, system, relay = (said.findall(head)[0].decode("ascii") for said in _SAID.values())
+            self.on_first_byte(Leaving(key, system, LATE_SECONDS + int(relay)))
 
     async def serve(self, connection: Connection, request: Received) -> None:
+        self._arrive()
         try:
             await (self._read if request.method == "GET" else self._write)(connection, request)
         except KilledError:  # whoever asked is dead, and a look leaves nothing behind
@@ -113,10 +135,12 @@ class Peer:
 
     def _found(self, request: Received, *, taken: bool) -> dict[str, Any]:
         address = urlsplit(request.target)
-        key = parse_qs(address.query).get("key", [""])[0]
-        held = self.appointments.get(key)
+        named = {name: value for name, (value, *_) in parse_qs(address.query).items()}
+        key, system = named.get("key", ""), named["system"]
+        held = self.appointments.get((system, key))
         if address.path == "/appointments":
-            return {"found": bool(self.applied[key]), "version": str(held.version) if held else "0"}
+            self.looked[ACTOR.get().name] = system
+            return {"found": (system, key) in self.done, "version": str(held.version) if held else "0"}
         if not key:
             return {"open": not taken}
         return {"open": not taken, "version": str(held.version) if held and not held.cancelled else "gone"}
@@ -126,19 +150,18 @@ class Peer:
         if chosen in _HANGING_UP - {"hangs-up-first"} or chosen not in _HANGING_UP:
             self.received[request.key] += 1
         if chosen in _APPLYING:
-            self._apply(request)
+            self._apply(request, self.applied)
         if chosen in _HANGING_UP:
             connection.hang_up()
         elif chosen == "late":
-            loop = asyncio.get_running_loop()
-            self.late.append((loop.time() + LATE_SECONDS, request.key))
-            loop.call_later(LATE_SECONDS, self._apply, request)
+            self._delay(LATE_SECONDS + request.content["relay"], request, self.applied)
+        elif chosen == "belated":
+            self._delay(BELATED_SECONDS, request, self.belated)
         elif not chosen.startswith("hangs"):
             self._answer(connection, request, chosen)
 
     def _answer(self, connection: Connection, request: Received, chosen: str) -> None:
-        key = request.key
-        held = self.appointments.get(_target(request) or key, Appointment())
+        held = self.appointments.get((request.content["system"], _target(request) or request.key), Appointment())
         if chosen == "garbage-applied":
             connection.answer(f"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{CANARY}".encode())
             return
@@ -152,13 +175,28 @@ class Peer:
             return
         connection.answer(reply)
 
-    def _apply(self, request: Received) -> None:
-        key = request.key
-        self.applied[key] += 1
+    def _delay(self, seconds: float, request: Received, counter: Counter[str]) -> None:
+        loop = asyncio.get_running_loop()
+        self.late.append((loop.time() + seconds, request, counter))
+        loop.call_later(seconds, self._arrive)
+
+    def _arrive(self) -> None:
+        """What is due takes effect, also while gateways stand still and no timer fires."""
+        now, late, self.late = asyncio.get_running_loop().time(), self.late, []
+        for at, request, counter in late:
+            if at <= now:
+                self._apply(request, counter)
+            else:
+                self.late.append((at, request, counter))
+
+    def _apply(self, request: Received, counter: Counter[str]) -> None:
+        key, system = request.key, request.content["system"]
+        counter[key] += 1
+        self.done.add((system, key))
         target = _target(request)
         if target is None:
-            self.appointments[key] = Appointment()
-        elif (held := self.appointments.get(target)) is not None:
+            self.appointments[system, key] = Appointment()
+        elif (held := self.appointments.get((system, target))) is not None:
             held.version += 1
             held.cancelled = request.target.endswith("/cancel")
 

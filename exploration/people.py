@@ -1,7 +1,7 @@
 """The people of a practice: what they ask, decide, start, doubt and repeat, drawn by a history's own generator.
 
 Owns: their acts, each a few calls let loose at once, and what they remember (`exploration.matters`). They sign by the
-machines' wall clock, and wait by a watch of their own. Refuses: to state that something is absent before having waited.
+machines' wall clock, and have a watch of their own. Refuses: to state that something is absent where no look said so.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from exploration.matters import Matter, Mystery, attempting, saying, target_of
+from exploration.peer import BELATED_SECONDS
 from exploration.practice import BEGINNING, SLOT
 from gateway.contracts.connection import Connection
 from gateway.contracts.outcome import Outcome
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from exploration.history import History
     from exploration.world import Running
 
-PATIENCE_SECONDS: Final = 60.0
-"""So long, by their own watch, people wait before a look that finds nothing convinces them."""
+PATIENCE_SECONDS: Final = 180.0
+"""So long after a clock was put forward or back, people believe no look that finds nothing: what was sent before has
+arrived by then. Otherwise they believe the gateway, which waits by the clock."""
 
 KEPT: Final = 24
 """How many matters people still think of."""
@@ -233,32 +235,38 @@ class People:
     def _look(self) -> None:
         """Look at what ended unknown."""
         self._find()
-        for mystery in self._drawn():
-            watch = self._history.world.loop.time() - mystery.since
-            if watch < PATIENCE_SECONDS and self._history.chance(0.5):
-                self._history.world.pass_time(PATIENCE_SECONDS)
-                self._practice.clock.at = self._history.world.clock.now()
-                watch = PATIENCE_SECONDS
-            practice, proposal = self._practice, mystery.asked.proposal
-            trigger = practice.office.observe(proposal, operator=practice.operator, attempt=mystery.attempt)
-            patient = watch >= PATIENCE_SECONDS
+        self._look_into(self._drawn())
 
-            def learn(answer: Outcome, mystery: Mystery = mystery, patient: bool = patient) -> None:
-                mystery.learn(answer, patient=patient)
-
+    def _look_into(self, mysteries: list[Mystery]) -> None:
+        for mystery in mysteries:
+            if self._history.chance(0.5):
+                self._pass(self._random.choice((20, 60, PATIENCE_SECONDS)))
             for _ in range(2 if self._history.chance(0.1) else 1):
-                self._history.call("observe", attempting("observe", trigger.token), learn)
+                self._look_at(mystery)
         self._history.drive()
 
+    def _look_at(self, mystery: Mystery) -> None:
+        world, practice = self._history.world, self._practice
+        trigger = practice.office.observe(mystery.asked.proposal, operator=practice.operator, attempt=mystery.attempt)
+        began = world.loop.time()
+
+        def learn(answer: Outcome) -> None:
+            mystery.learn(answer, convincing=world.stepped + PATIENCE_SECONDS <= began)
+
+        self._history.call("observe", attempting("observe", trigger.token), learn)
+
     def _resolve(self) -> None:
-        """State what became of it: by what was seen, else that people saw to it."""
-        self._look()
-        practice = self._practice
-        for mystery in self._drawn():
-            seen = mystery.present or mystery.absent
-            finding = (
-                Finding.APPLIED if mystery.present else Finding.ABSENT if mystery.absent else Finding.HANDLED_BY_HAND
-            )
+        """State what became of it: by what was seen, else that people saw to it. Some have looked before somebody else
+        did, and some while somebody else does."""
+        self._find()
+        drawn, practice = self._drawn(), self._practice
+        self._look_into(drawn)
+        for mystery in drawn:
+            if mystery.absent and not mystery.present and self._history.chance(0.7):
+                self._look_again(mystery)
+            present = None if mystery.absent and self._history.chance(0.5) else mystery.present
+            seen = present or mystery.absent
+            finding = Finding.APPLIED if present else Finding.ABSENT if seen else Finding.HANDLED_BY_HAND
             if seen is None and self._history.chance(0.7):
                 continue
             signed = practice.office.resolve(
@@ -279,6 +287,17 @@ class People:
                 self._history.drive()
                 self._commit_of(matter)
 
+    def _look_again(self, mystery: Mystery) -> None:
+        """Much later, when what nobody announced may have arrived; sometimes while somebody states what was seen."""
+        self._pass(BELATED_SECONDS)
+        self._look_at(mystery)
+        if self._history.chance(0.5):
+            self._history.drive()
+
+    def _pass(self, seconds: float) -> None:
+        self._history.world.pass_time(seconds)
+        self._practice.clock.at = self._history.world.clock.now()
+
     def _find(self) -> None:
         """What the list of unresolved attempts shows to whoever looks at it."""
         rows = self._history.world.database.execute(
@@ -290,7 +309,7 @@ class People:
         for attempt, digest, outcome in rows:
             asked = self._practice.asked[digest]
             self._mysteries[attempt] = known.get(attempt) or Mystery(
-                AttemptId(attempt), asked, json.loads(outcome)["closing_hash"], self._history.world.loop.time()
+                AttemptId(attempt), asked, json.loads(outcome)["closing_hash"]
             )
 
     def _drawn(self) -> list[Mystery]:
@@ -308,6 +327,17 @@ class People:
 
     def _restart(self) -> None:
         self._history.restart()
+
+    def _move(self) -> None:
+        """Every process is started anew under another seal; then somebody looks at what ended unknown last."""
+        self._find()
+        if not self._mysteries:
+            self._book()
+            return
+        self._history.move()
+        self._pass(self._random.choice((20, 60)))
+        self._look_at(list(self._mysteries.values())[-1])
+        self._history.drive()
 
     def _power_cut(self) -> None:
         self._history.power_cut()
@@ -330,6 +360,7 @@ _ACTS: Final[tuple[tuple[Callable[[People], None], int], ...]] = (
     (People._resolve, 8),
     (People._suspend, 1),
     (People._restart, 2),
+    (People._move, 3),
     (People._power_cut, 1),
     (People._jump, 3),
 )

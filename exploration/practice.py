@@ -19,7 +19,7 @@ from gateway import config, documents, home
 from gateway.clock import Kind
 from gateway.config import Bounds, PluginUse, Settings
 from gateway.contracts.adapter import native_key, spell_key
-from gateway.contracts.connection import Connection, CredentialUse, Limits, Scheme
+from gateway.contracts.connection import Connection, CredentialUse, Limits, Scheme, Setting
 from gateway.contracts.proposal import Operation, Origin, Participant, Particulars, Proposal, Role, Target
 from gateway.contracts.references import (
     ConnectionId,
@@ -219,10 +219,14 @@ class Practice:
         """Where the reviewer signs."""
         return Surface(self.keys["reviewer"], self.clock)
 
-    def resealed(self, root: Path, policy: str) -> Sealed:
-        """The home below `root`, sealed anew under another policy: what processes started from then on would read."""
+    def resealed(self, root: Path, policy: str = "standard", named: Mapping[str, Setting] | None = None) -> Sealed:
+        """The home below `root`, sealed anew under this policy and with these settings of every connection: what
+        processes started from then on would read."""
         settings = self.sealed.configuration.settings.model_copy(update={"policies": home.selections(policy)})
         (root / "home" / config.SETTINGS).write_bytes(documents.spell(settings))
+        for reference, connection in self.connections.items():
+            otherwise = connection.model_copy(update={"settings": named or {}})
+            (root / "home" / config.CONNECTIONS / f"{reference}.json").write_bytes(documents.spell(otherwise))
         home.seal(root / "home")
         return with_memory(Sealed.load(root / "home"))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -122,7 +123,8 @@ class WorldClock:
 
 @dataclass(eq=False, slots=True)
 class World:
-    """Made once for many runs; `begin` puts everything back but the practice and the image of its journal."""
+    """Made once for many runs; `begin` puts everything back but the practice and the image of its journal. `stepped` is
+    when the wall clock was put forward or back last."""
 
     practice: Practice
     weather: Weather
@@ -133,6 +135,7 @@ class World:
     checker: Checker = field(init=False)
     clock: WorldClock = field(init=False)
     wall: timedelta = timedelta()
+    stepped: float = -math.inf
     calls: list[Call] = field(default_factory=list)
     everyone: list[Call] = field(default_factory=list)
     running: list[Running] = field(default_factory=list)
@@ -163,7 +166,7 @@ class World:
         turnstile.passed = turnstile.parted = self._turns = self._parted = 0
         self.peer = Peer(turnstile, self.checker.first_byte)
         self.loop = VirtualLoop(MemoryNetwork(turnstile, self.peer))  # type: ignore[abstract]  # the rest raises
-        self.wall = timedelta()
+        self.wall, self.stepped = timedelta(), -math.inf
         self.calls, self.everyone, self.running = [], [], []
         self._owners.clear()
         self._starts, self._written = 0, (-1, 0)
@@ -287,6 +290,11 @@ class World:
         self.loop.call_at(until, reached.append, True)
         self.drive(lambda: bool(reached))
 
+    def step(self, by: timedelta) -> None:
+        """The machines' wall clock is put forward or back."""
+        self.wall += by
+        self.stepped = self.loop.time()
+
     def _turn(self, passing: list[Turn]) -> None:
         """One choice: who passes next, or what else happens first."""
         turnstile = self.turnstile
@@ -299,7 +307,7 @@ class World:
         chosen = turnstile.oracle.turn(f"turn#{self._turns}", self._befalling(passing), self.state)
         word, _, name = chosen.partition(" ")
         if word == "wall":
-            self.wall += FORWARD if name == "forward" else BACK
+            self.step(FORWARD if name == "forward" else BACK)
         elif word == "pause":
             self.loop.skip(PAUSE_SECONDS)
         elif word == "crash":
