@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from gateway.audit import FlawCode, Report, verify_file
+from gateway.audit import FlawCode, Report, verify, verify_file
 from gateway.contracts.chain import GENESIS, Link
 from gateway.contracts.outcome import Outcome
 from gateway.contracts.references import CorrelationId, DecisionId
 from gateway.contracts.signals import Event, Signal
 from gateway.contracts.words import Effect, Environment, State
-from gateway.errors import AuditTampered, ConfigurationError
+from gateway.errors import AuditTampered, ConfigurationError, JournalUnavailable
 from gateway.journal._sqlite_archive import open_archive
 from gateway.signatures import TrustedKeys
 
@@ -346,6 +346,22 @@ def test_a_chain_made_to_fit_again_still_contradicts_the_rest(
 def test_statements_signed_by_a_stranger_are_found(world: Any) -> None:
     stranger = TrustedKeys(keys=())
     assert codes(verify_file(world.path, [], stranger)) >= {FlawCode.SIGNATURE_INVALID}
+
+
+@pytest.mark.parametrize(("said", "any_server"), [({}, False), ({"any_server": True}, True)])
+def test_a_standby_is_verified_only_where_somebody_said_so(
+    monkeypatch: pytest.MonkeyPatch, said: dict[str, bool], any_server: bool
+) -> None:
+    opened: list[bool] = []
+
+    def unreachable(where: str, *, any_server: bool) -> None:
+        opened.append(any_server)
+        raise JournalUnavailable("no server")
+
+    monkeypatch.setattr(verify, "open_archive", unreachable)
+    with pytest.raises(JournalUnavailable):
+        verify_file("postgresql://127.0.0.1/journal", [], TrustedKeys(keys=()), **said)
+    assert opened == [any_server]
 
 
 def test_events_of_another_environment_break_the_attempt(world: Any, tmp_path: Path) -> None:
