@@ -28,7 +28,7 @@ FILE: Final = "survivors.toml"
 
 _SQL: Final = re.compile(
     r"\s*\(?(?:SELECT|INSERT|UPDATE|DELETE|BEGIN|COMMIT|ROLLBACK|PRAGMA|CREATE|ATTACH|VACUUM|SAVEPOINT|RELEASE|WHERE|AND|ORDER|FROM|LEFT|ON"
-    r"|SET|VALUES|\w+ = '\w+' AND)\b",
+    r"|SET|VALUES|\w+ = '\w+' AND|\w+ IS NOT NULL)\b",
     re.IGNORECASE,
 )
 _UNCASED: Final = re.compile(r"""('[^']*'|"[^"]*"|:\w+)|([^'":]+)""")
