@@ -85,10 +85,10 @@ chaos: $(VENV)/dev.stamp ## kill gateways and their PostgreSQL server at random,
 	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
 crash: $(VENV)/dev.stamp ## kill -9 at 200 random instants and at every durable and socket call (needs strace)
-	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q -s tests/processes/test_crash.py tests/processes/test_archiving.py
+	GATEWAY_KILLS=200 GATEWAY_CRASH_CALLS=all $(BIN)/python -m pytest -q tests/processes/test_crash.py tests/processes/test_archiving.py
 
 faults: $(VENV)/dev.stamp ## a failing and a full disk at every durable call of a commit (needs strace)
-	GATEWAY_FAULT_CALLS=all GATEWAY_FAULT_ERRORS=EIO,ENOSPC $(BIN)/python -m pytest -q -s tests/processes/test_disk_faults.py
+	GATEWAY_FAULT_CALLS=all GATEWAY_FAULT_ERRORS=EIO,ENOSPC $(BIN)/python -m pytest -q tests/processes/test_disk_faults.py
 
 powerloss: $(VENV)/dev.stamp ## judge every image that a power loss could leave (strace; POWERLOSS="--images 500 --json")
 	$(BIN)/python -m tests.power $(POWERLOSS)

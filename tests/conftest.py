@@ -93,6 +93,21 @@ def _conformant(code: AdapterCode, claims: Any, dialect: str, ended_at: datetime
 
 
 @pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Tell a figure that the test found: printed when the whole run ends, whichever process found it."""
+    return lambda told: request.node.user_properties.append(("figure", told))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    ended = (report for how in ("passed", "failed") for report in terminalreporter.getreports(how))
+    told = [(report.nodeid, value) for report in ended for name, value in report.user_properties if name == "figure"]
+    if told:
+        terminalreporter.section("figures")
+    for test, value in sorted(told):
+        terminalreporter.write_line(f"{test.split('::')[0]}: {value}")
+
+
+@pytest.fixture
 def conformant() -> Callable[..., Results]:
     """Results of a run in which all went well: (code, claims, dialect, ended_at, **members to replace); the verdict
     and, unless given, the at-most-once evidence are derived."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,9 @@ ONE_CALLER = Scenario(name="planted", setting="one_key_one_caller", faults=1, cr
 
 @pytest.mark.requirement("IDEM-05", "CARD-05", "STATE-40")
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_run_of_a_scenario_keeps_the_rules(name: str) -> None:
+def test_every_run_of_a_scenario_keeps_the_rules(name: str, figure: Callable[[str], None]) -> None:
     found = explore(SCENARIOS[name])
-    print(found.line())
+    figure(found.line())
     assert not found.failures, found.failures[0].as_test()
     assert found.exhausted
     assert found.runs > found.pruned > 0

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,10 @@ def totals(ground: Ground) -> Totals:
     return found
 
 
-def test_about_two_thousand_attempts_break_no_rule_and_meet_every_kind_of_end(totals: Totals) -> None:
+def test_about_two_thousand_attempts_break_no_rule_and_meet_every_kind_of_end(
+    totals: Totals, figure: Callable[[str], None]
+) -> None:
+    figure(f"{len(SEEDS)} histories, {totals.attempts} attempts, {totals.mutating} mutating requests")
     assert totals.faults == []
     assert totals.attempts >= LENGTH * len(SEEDS)
     assert 0 < totals.mutating <= totals.executed

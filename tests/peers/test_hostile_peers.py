@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -38,9 +39,9 @@ async def test_a_peer_that(behaviour: Behaviour, authority: Authority) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def test_there_are_cells_enough() -> None:
+def test_there_are_cells_enough(figure: Callable[[str], None]) -> None:
     counted = Counter("tls" if cell.tls else "plain" for cell in ALL)
-    print(f"{len(BEHAVIOURS)} behaviours, {len(ALL)} cells: {counted['plain']} plain, {counted['tls']} over TLS")
+    figure(f"{len(BEHAVIOURS)} behaviours, {len(ALL)} cells: {counted['plain']} plain, {counted['tls']} over TLS")
     assert len({behaviour.says for behaviour in BEHAVIOURS}) == len(BEHAVIOURS) >= 15
     assert len(set(map(str, cells(BEHAVIOURS[0])))) * len(BEHAVIOURS) == len(ALL) >= 300
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,9 @@ AFTER_RECOVERY = 60
 needs_strace = pytest.mark.skipif(not strace_is_there(), reason=MISSING_STRACE)
 
 
-async def assert_survived(recording: Recording, directory: Path) -> Tally:
+async def assert_survived(recording: Recording, directory: Path, figure: Callable[[str], None]) -> Tally:
     tally = await judge(recording, sample(recording, SEED, IMAGES), SEED)
+    figure(f"{recording.label}: {tally.images} images, {len(tally.violations)} violations")
     if tally.violations:
         kept = directory / f"{recording.label}.recording"
         recording.save(kept)
@@ -34,10 +36,12 @@ async def assert_survived(recording: Recording, directory: Path) -> Tally:
 
 
 @pytest.mark.requirement("GATE-29", "CARD-04")
-async def test_every_image_of_the_journal_keeps_what_was_promised(staged: Stage, tmp_path: Path) -> None:
+async def test_every_image_of_the_journal_keeps_what_was_promised(
+    staged: Stage, tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     recording = await staged.by_library()
     sent = staged.requests()
-    tally = await assert_survived(recording, tmp_path)
+    tally = await assert_survived(recording, tmp_path, figure)
     assert staged.requests() == sent
     assert tally.images > IMAGES * 0.9
     assert tally.replays > 0
@@ -46,10 +50,12 @@ async def test_every_image_of_the_journal_keeps_what_was_promised(staged: Stage,
 
 @needs_strace
 @pytest.mark.requirement("GATE-29", "CARD-04")
-async def test_every_image_of_a_whole_process_keeps_what_was_promised(staged: Stage, tmp_path: Path) -> None:
+async def test_every_image_of_a_whole_process_keeps_what_was_promised(
+    staged: Stage, tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     recording = await staged.by_calls()
     sent = staged.requests()
-    tally = await assert_survived(recording, tmp_path)
+    tally = await assert_survived(recording, tmp_path, figure)
     assert staged.requests() == sent
     assert tally.images > IMAGES * 0.9
 
@@ -67,6 +73,6 @@ async def test_a_recovery_that_loses_its_power_is_recovered_from(staged: Stage, 
 
 
 @needs_strace
-async def test_a_home_in_the_making_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
-    tally = await assert_survived(await record_making(tmp_path), tmp_path)
+async def test_a_home_in_the_making_is_there_whole_or_not_at_all(tmp_path: Path, figure: Callable[[str], None]) -> None:
+    tally = await assert_survived(await record_making(tmp_path), tmp_path, figure)
     assert tally.images > 100

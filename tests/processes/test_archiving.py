@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -163,7 +164,7 @@ def chosen(found: list[tuple[str, int]]) -> list[tuple[str, int]]:
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed; `make crash` needs it")
 @pytest.mark.requirement("AUDIT-29", "IDEM-04")
 async def test_killed_at_every_durable_call_nothing_is_lost_and_the_next_run_finishes(
-    store: Store, tmp_path: Path
+    store: Store, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     whole = store.copy(tmp_path / "whole")
     log = tmp_path / "calls"
@@ -185,6 +186,6 @@ async def test_killed_at_every_durable_call_nothing_is_lost_and_the_next_run_fin
         finished = store.verify(root, recorded_only=False)
         assert (finished.flaws, finished.archived, finished.events) == ((), ATTEMPTS, events), (call, number)
         shutil.rmtree(root)
-    print("killed:", killed, "archived when killed:", sorted(halfway))
+    figure(f"{killed} killed; archived when killed: {sorted(halfway)}")
     assert killed > 0
     assert {0, 2} <= halfway  # before anything moved, and between the two volumes

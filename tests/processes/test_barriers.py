@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,11 @@ async def syncs(site: Any, log: Path, at_once: int) -> float:
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="counting syncs needs strace")
-async def test_a_commit_costs_two_barriers_and_fewer_when_many_run_at_once(site: Any, tmp_path: Path) -> None:
+async def test_a_commit_costs_two_barriers_and_fewer_when_many_run_at_once(
+    site: Any, tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     sequential = await syncs(site, tmp_path / "sequential", 1)
     concurrent = await syncs(site, tmp_path / "concurrent", 32)
-    print(f"syncs per commit: {sequential:.2f} one at a time, {concurrent:.2f} at 32 at once")
+    figure(f"syncs per commit: {sequential:.2f} one at a time, {concurrent:.2f} at 32 at once")
     assert 1.9 <= sequential <= 2.2
     assert concurrent < sequential

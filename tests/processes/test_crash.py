@@ -96,18 +96,20 @@ def _key(proposal: Any) -> str:
 
 
 @pytest.mark.requirement("CARD-04", "IDEM-04")
-async def test_killed_at_random_instants(site: Any) -> None:
-    await kill_at_random_instants(site, KILLS)
+async def test_killed_at_random_instants(site: Any, figure: Callable[[str], None]) -> None:
+    await kill_at_random_instants(site, KILLS, figure)
 
 
 @pytest.mark.requirement("CARD-04", "IDEM-04")
 async def test_killed_at_random_instants_with_the_journal_on_postgresql(
-    site_on_postgres: Any, postgres_url: str
+    site_on_postgres: Any, postgres_url: str, figure: Callable[[str], None]
 ) -> None:
-    await kill_at_random_instants(site_on_postgres, -(-KILLS // 3), lambda: sessions_ended(postgres_url))
+    await kill_at_random_instants(site_on_postgres, -(-KILLS // 3), figure, lambda: sessions_ended(postgres_url))
 
 
-async def kill_at_random_instants(site: Any, kills: int, dead: Callable[[], Awaitable[None]] | None = None) -> None:
+async def kill_at_random_instants(
+    site: Any, kills: int, figure: Callable[[str], None], dead: Callable[[], Awaitable[None]] | None = None
+) -> None:
     """Each of so many commits in a process that is killed somewhere in it, or before, or after."""
     instants = random.Random(20261121)
     proposals = []
@@ -125,7 +127,7 @@ async def kill_at_random_instants(site: Any, kills: int, dead: Callable[[], Awai
         if dead is not None:
             await dead()
         ends = await check(site, gateway, proposals)
-    print("ends:", dict(ends))
+    figure(f"{kills} at random instants: {dict(ends)}")
     assert sum(ends.values()) == kills
     assert_intact(site)
 
@@ -157,7 +159,9 @@ def _instants(numbers: dict[str, set[int]]) -> Iterator[tuple[str, int]]:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed; `make crash` needs it")
 @pytest.mark.requirement("CARD-04")
-async def test_killed_at_every_durable_and_socket_call(site: Any, tmp_path: Path) -> None:
+async def test_killed_at_every_durable_and_socket_call(
+    site: Any, tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     async with Gateway.open(site.local.home) as gateway:
         proposal, trigger = await approved(site, gateway)
         log = tmp_path / "calls"
@@ -176,7 +180,7 @@ async def test_killed_at_every_durable_and_socket_call(site: Any, tmp_path: Path
             output, _ = process.communicate("go\n", timeout=60)
             killed += '"SUCCEEDED"' not in output
         ends = await check(site, gateway, proposals)
-    print("instants:", len(proposals) - 1, "killed:", killed, "ends:", dict(ends))
+    figure(f"{len(proposals) - 1} calls struck, {killed} killed: {dict(ends)}")
     assert killed > 0
     assert_intact(site)
 

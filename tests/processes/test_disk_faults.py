@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,9 @@ async def two(site: Any, gateway: Gateway, proposals: list[Any]) -> list[str]:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed; `make faults` needs it")
 @pytest.mark.requirement("CARD-04")
-async def test_an_error_at_any_durable_call_is_answered_and_recovered_from(make_site: Any, tmp_path: Path) -> None:
+async def test_an_error_at_any_durable_call_is_answered_and_recovered_from(
+    make_site: Any, tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     site = make_site(sinks=SINKS)
     home, log, proposals = site.local.home, tmp_path / "calls", []
     ends: Counter[str] = Counter()
@@ -90,6 +92,6 @@ async def test_an_error_at_any_durable_call_is_answered_and_recovered_from(make_
                 ends[f"{call} {error}: {first['state']} {first['code']}, then {second['state']}"] += 1
         await check(site, gateway, proposals)
     for end, times in sorted(ends.items()):
-        print(f"{times:4} {end}")
+        figure(f"{times} {end}")
     assert struck > 0
     assert_intact(site)

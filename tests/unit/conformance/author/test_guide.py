@@ -8,7 +8,7 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -119,8 +119,8 @@ def walked(vendor: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory, i
     return Walked(install(project, parent / "site"), url, len(written))
 
 
-def test_what_the_guide_has_the_author_write_is_under_150_lines(walked: Walked) -> None:
-    print(f"lines written by the author: {walked.written}")
+def test_what_the_guide_has_the_author_write_is_under_150_lines(walked: Walked, figure: Callable[[str], None]) -> None:
+    figure(f"{walked.written} lines written by the author")
     assert 100 < walked.written < 150
     assert f"You write about {round(walked.written, -1)} lines" in GUIDE.read_text(encoding="utf-8")
 
