@@ -137,18 +137,15 @@ class ExploredAdapter:
 
     async def _send(self, authorized: Authorized, write: httpx.AsyncClient) -> httpx.Response:
         request = authorized.request
-        connection = request.connection
         content = {
             "key": authorized.native_key(),
             "patient": request.identifiers[request.particulars.patient],
             "start": request.particulars.start.isoformat(),
-            "system": system_of(connection),
-            "relay": relay_seconds(connection),
         }
         headers = {
             "X-Native-Key": authorized.native_key(),
-            "X-System": system_of(connection),
-            "X-Relay-Seconds": str(relay_seconds(connection)),
+            "X-System": system_of(request.connection),
+            "X-Relay-Seconds": str(relay_seconds(request.connection)),
         }
         if request.operation is Operation.BOOK:
             return await write.post("/appointments", json=content, headers=headers)

@@ -7,11 +7,9 @@ dies right after; nothing reaches a dead process any more.
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 from exploration.ports import GOOD, Port, Process, Turnstile, acting
@@ -21,23 +19,11 @@ CONNECT = Port("peer.connect", ("refuses", "hangs"), ("refuses",))
 
 @dataclass(frozen=True)
 class Received:
-    """One complete HTTP/1.1 request."""
+    """One HTTP/1.1 request that has arrived whole; `head` are the bytes up to its body."""
 
     method: str
     target: str
-    body: bytes
-
-    @cached_property
-    def content(self) -> dict[str, Any]:
-        """What a mutating request says."""
-        content: dict[str, Any] = json.loads(self.body)
-        return content
-
-    @property
-    def key(self) -> str:
-        """The native key that a mutating request carries."""
-        key: str = self.content["key"]
-        return key
+    head: bytes
 
 
 class Receiver(Protocol):
@@ -102,7 +88,7 @@ class Connection(asyncio.Transport):
         if len(rest) >= length:
             self._buffer = b""
             method, target, _ = line.split(" ")
-            asyncio.get_running_loop().create_task(self._receiver.serve(self, Received(method, target, rest)))
+            asyncio.get_running_loop().create_task(self._receiver.serve(self, Received(method, target, head)))
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Nothing is ever buffered."""

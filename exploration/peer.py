@@ -65,12 +65,24 @@ _SAID: Final = {
 
 
 class Leaving(NamedTuple):
-    """A mutating request as it leaves: its native key, the system that it is for, and how late, in seconds from now, it
-    may take effect at most."""
+    """A mutating request as it leaves: its native key, the system that it is for, how late, in seconds from now, it may
+    take effect at most, and its path."""
 
     key: str
     system: str
     lateness: float
+    path: str
+
+    @classmethod
+    def of(cls, head: bytes) -> Leaving:
+        key, system, relay = (said.findall(head)[0].decode("ascii") for said in _SAID.values())
+        return cls(key, system, LATE_SECONDS + int(relay), head.split(b" ", 2)[1].decode("ascii"))
+
+    @property
+    def changes(self) -> str | None:
+        """The key of the appointment to change; None for a booking."""
+        parts = self.path.split("/")
+        return parts[2] if len(parts) > 2 else None
 
 
 @dataclass(slots=True)
@@ -94,19 +106,18 @@ class Peer:
     belated: Counter[str] = field(default_factory=Counter)
     done: set[tuple[str, str]] = field(default_factory=set)
     appointments: dict[tuple[str, str], Appointment] = field(default_factory=dict)
-    late: list[tuple[float, Received, Counter[str]]] = field(default_factory=list)
+    late: list[tuple[float, Leaving, Counter[str]]] = field(default_factory=list)
     looked: dict[str, str] = field(default_factory=dict)
 
     def state(self) -> int:
         """A hash of all that it knows."""
         held = [(key, each.version, each.cancelled) for key, each in sorted(self.appointments.items())]
         counted = (tuple(sorted(each.items())) for each in (self.received, self.applied, self.belated))
-        return hash((tuple(counted), tuple(held), tuple((at, request.key) for at, request, _ in self.late)))
+        return hash((tuple(counted), tuple(held), tuple((at, leaving.key) for at, leaving, _ in self.late)))
 
     def begun(self, head: bytes) -> None:
         if not head.startswith(b"GET "):
-            key, system, relay = (said.findall(head)[0].decode("ascii") for said in _SAID.values())
-            self.on_first_byte(Leaving(key, system, LATE_SECONDS + int(relay)))
+            self.on_first_byte(Leaving.of(head))
 
     async def serve(self, connection: Connection, request: Received) -> None:
         self._arrive()
@@ -146,22 +157,22 @@ class Peer:
         return {"open": not taken, "version": str(held.version) if held and not held.cancelled else "gone"}
 
     async def _write(self, connection: Connection, request: Received) -> None:
-        chosen = await self.turnstile.pass_through(WRITE)
+        chosen, leaving = await self.turnstile.pass_through(WRITE), Leaving.of(request.head)
         if chosen in _HANGING_UP - {"hangs-up-first"} or chosen not in _HANGING_UP:
-            self.received[request.key] += 1
+            self.received[leaving.key] += 1
         if chosen in _APPLYING:
-            self._apply(request, self.applied)
+            self._apply(leaving, self.applied)
         if chosen in _HANGING_UP:
             connection.hang_up()
         elif chosen == "late":
-            self._delay(LATE_SECONDS + request.content["relay"], request, self.applied)
+            self._delay(leaving.lateness, leaving, self.applied)
         elif chosen == "belated":
-            self._delay(BELATED_SECONDS, request, self.belated)
+            self._delay(BELATED_SECONDS, leaving, self.belated)
         elif not chosen.startswith("hangs"):
-            self._answer(connection, request, chosen)
+            self._answer(connection, leaving, chosen)
 
-    def _answer(self, connection: Connection, request: Received, chosen: str) -> None:
-        held = self.appointments.get((request.content["system"], _target(request) or request.key), Appointment())
+    def _answer(self, connection: Connection, leaving: Leaving, chosen: str) -> None:
+        held = self.appointments.get((leaving.system, leaving.changes or leaving.key), Appointment())
         if chosen == "garbage-applied":
             connection.answer(f"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{CANARY}".encode())
             return
@@ -175,36 +186,29 @@ class Peer:
             return
         connection.answer(reply)
 
-    def _delay(self, seconds: float, request: Received, counter: Counter[str]) -> None:
+    def _delay(self, seconds: float, leaving: Leaving, counter: Counter[str]) -> None:
         loop = asyncio.get_running_loop()
-        self.late.append((loop.time() + seconds, request, counter))
+        self.late.append((loop.time() + seconds, leaving, counter))
         loop.call_later(seconds, self._arrive)
 
     def _arrive(self) -> None:
         """What is due takes effect, also while gateways stand still and no timer fires."""
         now, late, self.late = asyncio.get_running_loop().time(), self.late, []
-        for at, request, counter in late:
+        for at, leaving, counter in late:
             if at <= now:
-                self._apply(request, counter)
+                self._apply(leaving, counter)
             else:
-                self.late.append((at, request, counter))
+                self.late.append((at, leaving, counter))
 
-    def _apply(self, request: Received, counter: Counter[str]) -> None:
-        key, system = request.key, request.content["system"]
+    def _apply(self, leaving: Leaving, counter: Counter[str]) -> None:
+        key, system = leaving.key, leaving.system
         counter[key] += 1
         self.done.add((system, key))
-        target = _target(request)
-        if target is None:
+        if leaving.changes is None:
             self.appointments[system, key] = Appointment()
-        elif (held := self.appointments.get((system, target))) is not None:
+        elif (held := self.appointments.get((system, leaving.changes))) is not None:
             held.version += 1
-            held.cancelled = request.target.endswith("/cancel")
-
-
-def _target(request: Received) -> str | None:
-    """The key of the appointment to change; None for a booking."""
-    parts = request.target.split("/")
-    return parts[2] if len(parts) > 2 else None
+            held.cancelled = leaving.path.endswith("/cancel")
 
 
 def _reply(status: int, content: dict[str, Any], *headers: tuple[str, str]) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from exploration.matters import Matter, Mystery, attempting, saying, target_of
@@ -64,11 +64,15 @@ class People:
     def _ask(self, operation: Operation = Operation.BOOK, **how: Any) -> Matter:
         how.setdefault("connection", self._connection())
         if how.get("start") is None:
-            self._slots += 1
-            how["start"] = BEGINNING + timedelta(days=30) + self._slots * SLOT
+            how["start"] = self._next_hour()
         matter = Matter(self._practice.ask(operation, **how))
         self._matters.append(matter)
         return matter
+
+    def _next_hour(self) -> datetime:
+        """An hour that nobody has asked for."""
+        self._slots += 1
+        return BEGINNING + timedelta(days=30) + self._slots * SLOT
 
     def _connection(self) -> Connection:
         calm, risky = self._practice.connections.values()
@@ -166,12 +170,14 @@ class People:
         self._history.say("withdraw", saying("withdraw", signed.token))
 
     def _revise(self, matter: Matter) -> None:
-        self._slots += 1
-        start = BEGINNING + timedelta(days=30) + self._slots * SLOT
         proposal = matter.asked.proposal
         connection = self._practice.connections[proposal.connection]
         matter.asked = self._practice.ask(
-            proposal.operation, target=proposal.target, start=start, revising=proposal, connection=connection
+            proposal.operation,
+            target=proposal.target,
+            start=self._next_hour(),
+            revising=proposal,
+            connection=connection,
         )
         matter.approval = None
         self._history.say("propose", saying("propose", matter.asked.proposal.canonical().decode()))
